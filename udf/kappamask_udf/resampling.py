@@ -1,0 +1,118 @@
+"""Resampling between the 10, 20, 30 and 60 m grids of a product, in exact arithmetic.
+
+All grids share the product's upper-left corner. Down is the area mean, up is bilinear with
+half-pixel centres. Both return a weighted sum and the sum of the weights, where weights are
+small integers: digital numbers times weights stay below 2**24, so float32 holds every sum
+exactly and a pixel's value cannot depend on the window in which it was computed.
+Short names: `h, w` rows and columns of the input, `f` a whole factor.
+"""
+
+from math import lcm
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+def area_sums(values: Floats, source_m: int, target_m: int) -> Floats:
+    """Area-weighted sums of `values` over the cells of a coarser (or equal) grid.
+
+    Args:
+        values: (h, w) float32, whole numbers, beginning at a corner that both grids share.
+        source_m: pixel size of `values`, metres.
+        target_m: cell size of the result, metres; not below `source_m`.
+
+    Returns:
+        (h * source_m / target_m, w * source_m / target_m) float32; divide by `area_weight`, or
+        by the `area_sums` of a validity mask to leave pixels out.
+
+    Raises:
+        ValueError: the sides are no whole number of cells.
+    """
+    summed = _area_sums_of_rows(values, source_m, target_m)
+    return _area_sums_of_rows(summed.T, source_m, target_m).T
+
+
+def area_weight(source_m: int, target_m: int) -> float:
+    """The sum of the weights that `area_sums` gives to one full cell."""
+    return float((lcm(source_m, target_m) // source_m) ** 2)
+
+
+def _area_sums_of_rows(values: Floats, source_m: int, target_m: int) -> Floats:
+    # In units of the common divisor a source row is `repeat` long and a target row `block`;
+    # the pattern of weights repeats after `period` units.
+    period = lcm(source_m, target_m)
+    repeat, block = period // target_m, period // source_m
+    rows_in, rows_out = block, repeat
+    if values.shape[0] % rows_in:
+        raise ValueError(
+            f"side must be a multiple of {rows_in} to go from {source_m} m to {target_m} m, "
+            f"got {values.shape[0]}"
+        )
+    result = np.empty((values.shape[0] // rows_in * rows_out, values.shape[1]), np.float32)
+    for phase in range(rows_out):
+        sources = [(block * phase + unit) // repeat for unit in range(block)]
+        total = result[phase::rows_out]
+        total[...] = values[sources[0] :: rows_in]
+        for source in sources[1:]:
+            total += values[source::rows_in]
+    return result
+
+
+def linear_sums(values: Floats, f: int) -> Floats:
+    """Bilinear weighted sums of `values` on an `f` times finer grid, half-pixel centres.
+
+    Args:
+        values: (h + 2, w + 2) float32 whole numbers: h x w pixels and one pixel of context on
+            every side (the edge repeated where the product ends).
+        f: whole factor, 2 to 6.
+
+    Returns:
+        (h * f, w * f) float32; divide by `linear_weight(f)`, or by the `linear_sums` of a
+        validity mask to leave pixels out.
+    """
+    return _linear_sums_of_rows(_linear_sums_of_rows(values, f).T, f).T
+
+
+def linear_weight(f: int) -> float:
+    """The sum of the weights that `linear_sums` gives to one fine pixel."""
+    return float((2 * f) ** 2)
+
+
+def _linear_sums_of_rows(values: Floats, f: int) -> Floats:
+    inner = values.shape[0] - 2
+    result = np.empty((inner * f, values.shape[1]), np.float32)
+    for phase in range(f):
+        # Fine row `phase` has its centre at (phase + 1/2) / f - 1/2 of the coarse row, which
+        # is `shift / 2f`; weights are whole multiples of 1 / 2f.
+        shift = 2 * phase + 1 - f
+        neighbour = 0 if shift < 0 else 2
+        out = result[phase::f]
+        np.multiply(values[1 : 1 + inner], np.float32(2 * f - abs(shift)), out=out)
+        if shift:
+            out += np.float32(abs(shift)) * values[neighbour : neighbour + inner]
+    return result
+
+
+def upsample_linear(
+    dn: NDArray[np.uint16], f: int, is_valid: NDArray[np.bool_] | None = None
+) -> tuple[Floats, NDArray[np.bool_] | None]:
+    """Digital numbers on an `f` times finer grid, bilinear, leaving invalid pixels out.
+
+    Args:
+        dn: (h + 2, w + 2) uint16 with one pixel of context on every side, see `linear_sums`.
+        f: whole factor.
+        is_valid: (h + 2, w + 2) bool, or `None` where all are valid.
+
+    Returns:
+        (h * f, w * f) float32 digital numbers, 0 where no valid pixel is near; and bool of the
+        same shape, True where at least one was (`None` where `is_valid` is).
+    """
+    values = dn.astype(np.float32)
+    if is_valid is None:
+        return linear_sums(values, f) / np.float32(linear_weight(f)), None
+    weights = linear_sums(is_valid.astype(np.float32), f)
+    sums = linear_sums(np.where(is_valid, values, np.float32(0)), f)
+    has_value = weights > 0
+    return np.divide(sums, weights, out=np.zeros_like(sums), where=has_value), has_value
