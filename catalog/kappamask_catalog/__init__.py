@@ -1,0 +1,1 @@
+"""STAC: products in, mask items and rasters out."""

@@ -1,0 +1,16 @@
+"""Reading Sentinel-2: products of any form as STAC items with pixels, and areas of interest."""
+
+from kappamask_catalog.sources.aoi import Aoi, AoiWindow, aoi_window, read_aoi
+from kappamask_catalog.sources.cube import open_cube
+from kappamask_catalog.sources.opening import open_product
+from kappamask_catalog.sources.product import Product
+
+__all__ = [
+    "Aoi",
+    "AoiWindow",
+    "Product",
+    "aoi_window",
+    "open_cube",
+    "open_product",
+    "read_aoi",
+]
