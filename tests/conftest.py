@@ -1,7 +1,6 @@
 """What all tests share: a clean environment."""
 
 import os
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -12,8 +11,7 @@ settings.load_profile("kappamask")
 
 
 @pytest.fixture(autouse=True)
-def clean_environ(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the machine reaches a test."""
     for name in [name for name in os.environ if name.startswith(("KAPPAMASK_", "GDAL_", "CPL_"))]:
         monkeypatch.delenv(name)
-    yield

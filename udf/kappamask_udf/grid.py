@@ -113,8 +113,7 @@ class GridReader:
         with ThreadPoolExecutor(self._threads, thread_name_prefix="decode") as pool:
             for block in self._block_windows():
                 window = block.padded(ALIGN_PX).clipped(self._source.shape_yx)
-                numbers = self._decode(pool, window)
-                self._source.read_lost(self._spec.bands, window)
+                numbers, _ = self._decode(pool, window)
                 yield sum(dn.nbytes for dn in numbers.values())
 
     def _block_windows(self) -> Iterator[PixelWindow]:
@@ -124,16 +123,20 @@ class GridReader:
 
     def _decode(
         self, pool: ThreadPoolExecutor, window: PixelWindow
-    ) -> dict[str, NDArray[np.uint16]]:
+    ) -> tuple[dict[str, NDArray[np.uint16]], list[NDArray[np.bool_]]]:
+        """Digital numbers by band, and the lost pixels of the bands that have masks."""
         bands = self._spec.bands
         read = pool.map(lambda band: self._read_band(band, window), bands)
-        return dict(zip(bands, read, strict=True))
+        # By band, so that masks are decoded side by side too.
+        lost = pool.map(lambda band: self._source.read_lost([band], window), bands)
+        numbers = dict(zip(bands, read, strict=True))
+        return numbers, [mask for mask in lost if mask is not None]
 
     def _read_block(self, pool: ThreadPoolExecutor, block: PixelWindow) -> GridBlock:
         window = block.padded(ALIGN_PX).clipped(self._source.shape_yx)
         bands = self._spec.bands
-        numbers = self._decode(pool, window)
-        is_missing = self._find_missing(numbers, window)
+        numbers, lost = self._decode(pool, window)
+        is_missing = self._find_missing(numbers, lost, window)
         pixels = _BlockPixels(block, window, is_missing, self._spec.resolution_m)
         shape = (len(bands), *(size // self._factor for size in block.shape_yx))
         values = np.empty(shape, np.float32)
@@ -150,18 +153,17 @@ class GridReader:
         return self._rows[band].read(rows.row0, rows.row1)
 
     def _find_missing(
-        self, numbers: dict[str, NDArray[np.uint16]], window: PixelWindow
+        self,
+        numbers: dict[str, NDArray[np.uint16]],
+        lost: list[NDArray[np.bool_]],
+        window: PixelWindow,
     ) -> NDArray[np.bool_] | None:
         """(rows, cols) bool of a 10 m window, or `None` if nothing is missing."""
-        is_missing = self._source.read_lost(self._spec.bands, window)
+        masks = [mask for mask in lost if mask.any()]
         for band, dn in numbers.items():
-            if BANDS[band].is_zero_valid or dn.min() > 0:
-                continue
-            zero = self._to_native(band, dn == 0, window)
-            is_missing = zero if is_missing is None else is_missing | zero
-        if is_missing is None or not is_missing.any():
-            return None
-        return is_missing
+            if not BANDS[band].is_zero_valid and dn.min() == 0:
+                masks.append(self._to_native(band, dn == 0, window))
+        return np.logical_or.reduce(masks) if masks else None
 
     def _to_native(self, band: str, pixels: NDArray[Any], window: PixelWindow) -> NDArray[Any]:
         """Pixels of a band's grid, each repeated over the 10 m pixels it covers."""
