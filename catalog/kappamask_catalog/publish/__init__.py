@@ -1,0 +1,1 @@
+"""Results: rasters, items and pictures, complete or not there."""

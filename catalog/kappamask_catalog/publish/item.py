@@ -1,0 +1,308 @@
+"""The STAC item of a mask: what was made, from what, by which model, and how cloudy it is."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import antimeridian
+import pystac
+import shapely
+from affine import Affine
+from pyproj import Transformer
+from pystac.utils import datetime_to_str
+from shapely.geometry import mapping, shape
+from shapely.geometry.base import BaseGeometry
+
+from kappamask_catalog.publish.classification import build_classification_classes
+from kappamask_udf.classes import MaskClass
+from kappamask_udf.models import ModelSpec
+from kappamask_udf.models.spec import MULTIHASH_SHA256
+from kappamask_udf.pixels import NATIVE_RESOLUTION_M
+
+MODEL_ITEM_FILE = "model.json"
+"""Copy of the model's MLM item beside the mask, so that the link to it always leads somewhere."""
+
+_EXTENSION = "https://stac-extensions.github.io/{}/schema.json"
+_EXTENSIONS = tuple(
+    _EXTENSION.format(name)
+    for name in (
+        "projection/v2.0.0", "raster/v1.1.0", "classification/v2.0.0", "processing/v1.1.0",
+        "file/v2.1.0", "eo/v1.1.0",
+    )
+)  # fmt: skip
+# Fields of the product that stay true of its mask, by prefix, and the extension that each needs.
+_CARRIED = {
+    "s2:": "sentinel-2/v1.0.0",
+    "view:": "view/v1.0.0",
+    "sat:": "sat/v1.0.0",
+    "grid:": "grid/v1.1.0",
+    "mgrs:": "mgrs/v1.0.0",
+}
+_CARRIED_WHOLE = ("platform", "constellation", "instruments", "mission")
+_EDGE_POINTS = 21  # Per side of the window, since straight edges of a UTM grid are bent in degrees.
+_DEGREE_DIGITS = 6
+_SIMPLIFY_DEG = 2e-5  # About 2 m, a fifth of a pixel.
+_VALID = (
+    MaskClass.CLEAR, MaskClass.CLOUD_SHADOW, MaskClass.SEMI_TRANSPARENT_CLOUD, MaskClass.CLOUD,
+)  # fmt: skip
+_COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+
+
+@dataclass(frozen=True)
+class MaskRecord:
+    """All that the item says of a mask."""
+
+    source: pystac.Item
+    """The product's item."""
+    source_href: str
+    """Where the product is: a URL or a path."""
+    model: ModelSpec
+    epsg: int
+    transform: Affine
+    """Of the result's pixels."""
+    shape_yx: tuple[int, int]
+    """Rows and columns of the result."""
+    resolution_m: int
+    class_counts: Mapping[MaskClass, int]
+    """10 m pixels inside the area, before dilation."""
+    dilation_m: float
+    area: BaseGeometry | None
+    """The area of interest in WGS 84, `None` for the whole product."""
+    software: Mapping[str, str]
+    """Version by name."""
+    created: datetime
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Asset key (`mask`, `probabilities`, `thumbnail`) to file."""
+
+
+def cloud_cover_percent(counts: Mapping[MaskClass, int]) -> float | None:
+    """Semi-transparent and opaque cloud over valid pixels, percent; `None` if none is valid."""
+    valid = sum(counts[mask_class] for mask_class in _VALID)
+    clouds = counts[MaskClass.SEMI_TRANSPARENT_CLOUD] + counts[MaskClass.CLOUD]
+    return None if valid == 0 else round(100 * clouds / valid, 4)
+
+
+def mask_item_id(record: MaskRecord) -> str:
+    """Product and model; for a part of the product also a short hash of the area."""
+    name = f"{record.source.id}_{record.model.name}"
+    if record.area is None:
+        return name
+    corner = (record.transform.c, record.transform.f, *record.shape_yx, record.resolution_m)
+    text = f"{corner} {shapely.to_wkt(record.area, rounding_precision=7)}"
+    return f"{name}_aoi-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def build_mask_item(record: MaskRecord, folder: Path) -> pystac.Item:
+    """The item of a mask whose files lie in `folder`, STAC 1.1.0.
+
+    Asset hrefs are relative to the item. `eo:cloud_cover` is that of the mask; the product's own
+    figure is kept in `kappamask:product_cloud_cover`. Percentages are before dilation.
+    """
+    geometry = footprint(record)
+    item = pystac.Item(
+        id=mask_item_id(record),
+        geometry=_rounded(geometry),
+        bbox=[round(value, _DEGREE_DIGITS) for value in antimeridian.bbox(mapping(geometry))],
+        datetime=record.source.datetime,
+        properties=_properties(record),
+        stac_extensions=_extensions(record),
+    )
+    if item.datetime is None:
+        item.properties.update(
+            {name: record.source.properties[name] for name in ("start_datetime", "end_datetime")}
+        )
+    for key, path in record.files.items():
+        item.add_asset(key, _asset(key, path, record))
+    item.add_link(_source_link(record, folder))
+    item.add_link(
+        pystac.Link(
+            "mlm:model", f"./{MODEL_ITEM_FILE}", "application/geo+json", record.model.title
+        )
+    )  # fmt: skip
+    for link in record.model.item.get("links", ()):
+        if link.get("rel") == "cite-as":
+            item.add_link(pystac.Link("cite-as", link["href"], title=link.get("title")))
+    return item
+
+
+def _properties(record: MaskRecord) -> dict[str, Any]:
+    source, model = record.source.properties, record.model
+    carried = {
+        name: value
+        for name, value in source.items()
+        if name.startswith(tuple(_CARRIED)) or name in _CARRIED_WHOLE
+    }
+    rows, cols = record.shape_yx
+    native = record.transform
+    properties: dict[str, Any] = {
+        **carried,
+        "title": f"Cloud mask of {record.source.id}",
+        "description": _description(record),
+        "created": datetime_to_str(record.created),
+        "gsd": record.resolution_m,
+        "proj:code": f"EPSG:{record.epsg}",
+        "proj:shape": [rows, cols],
+        "proj:transform": [native.a, native.b, native.c, native.d, native.e, native.f, 0, 0, 1],
+        "proj:bbox": [
+            native.c, native.f + native.e * rows, native.c + native.a * cols, native.f,
+        ],
+        "processing:software": dict(record.software),
+        "processing:lineage": _lineage(record),
+        "kappamask:model": model.name,
+        "kappamask:model_version": model.version,
+        "kappamask:level": model.level,
+        "kappamask:dilation": record.dilation_m,
+        "kappamask:not_predicted": [one.stac_name for one in model.not_predicted],
+        "kappamask:class_percentages": class_percentages(record.class_counts),
+    }  # fmt: skip
+    cloud_cover = cloud_cover_percent(record.class_counts)
+    if cloud_cover is not None:
+        properties["eo:cloud_cover"] = cloud_cover
+    if source.get("eo:cloud_cover") is not None:
+        properties["kappamask:product_cloud_cover"] = source["eo:cloud_cover"]
+    return properties
+
+
+def class_percentages(counts: Mapping[MaskClass, int]) -> dict[str, float]:
+    """Share of each class in all pixels inside the area, percent; undefined pixels do not count."""
+    counted = {one: count for one, count in counts.items() if one is not MaskClass.UNDEFINED}
+    total = sum(counted.values())
+    return {
+        mask_class.stac_name: round(100 * count / total, 4) if total else 0.0
+        for mask_class, count in counted.items()
+    }
+
+
+def _description(record: MaskRecord) -> str:
+    text = (
+        f"Classes of every pixel by {record.model.title}. Percentages are before dilation; "
+        "eo:cloud_cover is cloud and semi-transparent cloud over valid pixels."
+    )
+    if record.model.not_predicted:
+        names = ", ".join(one.style.title for one in record.model.not_predicted)
+        text += f" The model does not predict: {names}."
+    if record.dilation_m:
+        text += f" Shadow and clouds in the raster are grown by {record.dilation_m:g} m."
+    return text
+
+
+def _lineage(record: MaskRecord) -> str:
+    steps = [
+        f"Level-{record.model.level[1:]} digital numbers of {', '.join(record.model.bands)}",
+        f"brought to {record.model.resolution_m} m",
+        f"classified in tiles by {record.model.name} {record.model.version}",
+        f"brought to {NATIVE_RESOLUTION_M} m",
+    ]
+    if record.dilation_m:
+        steps.append(f"shadow and clouds dilated by {record.dilation_m:g} m")
+    if record.resolution_m != NATIVE_RESOLUTION_M:
+        steps.append(f"reduced to {record.resolution_m} m by mode")
+    return "; ".join(steps)
+
+
+def _extensions(record: MaskRecord) -> list[str]:
+    needed = [
+        _EXTENSION.format(extension)
+        for prefix, extension in _CARRIED.items()
+        if any(name.startswith(prefix) for name in record.source.properties)
+    ]
+    return [*_EXTENSIONS, *needed]
+
+
+def _asset(key: str, path: Path, record: MaskRecord) -> pystac.Asset:
+    fields: dict[str, Any] = {
+        "file:size": path.stat().st_size,
+        "file:checksum": MULTIHASH_SHA256 + _sha256(path),
+    }
+    if key == "thumbnail":
+        return pystac.Asset(
+            f"./{path.name}", "Thumbnail", media_type="image/png", roles=["thumbnail"],
+            extra_fields=fields,
+        )  # fmt: skip
+    if key == "mask":
+        fields |= {
+            "classification:classes": build_classification_classes(),
+            "bands": [{"name": "mask"}],
+            "raster:bands": [_raster_band("uint8", record.resolution_m, nodata=0)],
+        }
+        title = "Classes"
+        roles = ["data", "cloud", "cloud-shadow"]
+    else:
+        band = _raster_band("float32", record.resolution_m)
+        fields |= {
+            "bands": [
+                {"name": one.stac_name, "description": f"Probability 0-1: {one.style.title}"}
+                for one in MaskClass
+            ],
+            "raster:bands": [band for _ in MaskClass],
+        }
+        title = "Probability per class"
+        roles = ["data", "probability"]
+    return pystac.Asset(f"./{path.name}", title, media_type=_COG, roles=roles, extra_fields=fields)
+
+
+def _raster_band(data_type: str, resolution_m: int, nodata: int | None = None) -> dict[str, Any]:
+    band: dict[str, Any] = {
+        "data_type": data_type, "spatial_resolution": resolution_m, "sampling": "area",
+    }  # fmt: skip
+    if nodata is not None:
+        band["nodata"] = nodata
+    return band
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _source_link(record: MaskRecord, folder: Path) -> pystac.Link:
+    """To the product: its URL, or a path relative to the item, so that both can move together."""
+    href = record.source_href
+    if "://" not in href:
+        try:
+            href = Path(os.path.relpath(href, folder)).as_posix()
+        except ValueError:  # another drive on Windows
+            href = Path(href).absolute().as_uri()
+    is_item = href.endswith(".json") or record.source_href.startswith("http")
+    media_type = "application/geo+json" if is_item else None
+    return pystac.Link("derived_from", href, media_type, record.source.id)
+
+
+def footprint(record: MaskRecord) -> BaseGeometry:
+    """What the mask covers in WGS 84: the raster's outline, inside the product's own footprint and
+    the area of interest where these meet it; split at the antimeridian (RFC 7946).
+    """
+    geometry = _outline(record)
+    for other in (_source_footprint(record.source), record.area):
+        if other is None:
+            continue
+        common = shapely.intersection(geometry, other)
+        polygons = [part for part in shapely.get_parts(common) if part.geom_type == "Polygon"]
+        if polygons:
+            geometry = shapely.union_all(polygons)
+    return shapely.simplify(geometry, _SIMPLIFY_DEG)
+
+
+def _source_footprint(source: pystac.Item) -> BaseGeometry | None:
+    return None if source.geometry is None else shapely.make_valid(shape(source.geometry))
+
+
+def _outline(record: MaskRecord) -> BaseGeometry:
+    (rows, cols), native = record.shape_yx, record.transform
+    west, north = native.c, native.f
+    box = shapely.box(west, north + native.e * rows, west + native.a * cols, north)
+    side = max(native.a * cols, -native.e * rows)
+    edges = shapely.segmentize(box, side / (_EDGE_POINTS - 1))
+    to_degrees = Transformer.from_crs(record.epsg, 4326, always_xy=True)
+    points = [to_degrees.transform(x, y) for x, y in edges.exterior.coords]
+    return shape(antimeridian.fix_shape(mapping(shapely.Polygon(points))))
+
+
+def _rounded(geometry: BaseGeometry) -> dict[str, Any]:
+    rounded = shapely.transform(geometry, lambda xy: xy.round(_DEGREE_DIGITS))
+    document: dict[str, Any] = mapping(rounded)
+    return document
