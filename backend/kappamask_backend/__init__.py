@@ -1,0 +1,1 @@
+"""The service and its command line; here only the command line."""
