@@ -34,6 +34,7 @@ def mask(
     product: Annotated[
         str,
         typer.Argument(
+            metavar="PRODUCT",
             help="A .SAFE folder or .SAFE.zip, its MTD_MSIL1C.xml or MTD_MSIL2A.xml, or a STAC "
             "item (path or URL)."
         ),
