@@ -10,13 +10,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 import rasterio
 
-from kappamask_backend.cli.registry import choose_model
+from kappamask_backend.memory import keep_memory_flat
+from kappamask_backend.model_choice import choose_model
 from kappamask_catalog.masking import MaskJob, MaskOptions, prepare_mask
 from kappamask_catalog.results import MASK_FILE, PROBABILITIES_FILE, MaskWriter, write_mask
 from kappamask_catalog.sources import open_product
@@ -51,6 +52,9 @@ class Stage:
 
     name: str
     seconds: float
+    """Wall time."""
+    cpu_seconds: float
+    """Processor time of all threads, preparation included; tells a busy machine from slow code."""
     peak_memory_bytes: int
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -137,9 +141,12 @@ def _run_apart(name: str, setting: Setting) -> Stage:
 
 
 def _measure(name: str, setting: Setting, sender: Any) -> None:
+    keep_memory_flat()
     try:
+        cpu_start = process_time()
         seconds, facts = _STAGES[name](setting)
-        sender.send(Stage(name, seconds, _peak_memory_bytes(), facts))
+        cpu_seconds = process_time() - cpu_start
+        sender.send(Stage(name, seconds, cpu_seconds, _peak_memory_bytes(), facts))
     except KappamaskError as error:
         sender.send(str(error))
 

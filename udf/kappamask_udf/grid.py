@@ -28,6 +28,10 @@ ALIGN_PX = 6
 BLOCK_ROWS_PX = 240
 """10 m rows per block: a few MB per band, so that passes over it stay in the processor's cache."""
 
+MAX_BLOCK_ROWS = 2048
+"""Of a file with higher blocks (or one for the whole image) parts are read, at the price of
+decoding some of it again, so that memory does not depend on the file."""
+
 
 @dataclass(frozen=True)
 class GridBlock:
@@ -50,7 +54,7 @@ class BandRows:
 
     def __init__(self, source: BandSource, band: str, cols: tuple[int, int], end: int):
         self._source, self._band, self._cols, self._end = source, band, cols, end
-        self._block = source.block_rows(band)
+        self._block = min(source.block_rows(band), MAX_BLOCK_ROWS)
         self._row0 = 0
         self._rows = np.empty((0, cols[1] - cols[0]), np.uint16)
 

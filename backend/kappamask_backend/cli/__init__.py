@@ -3,6 +3,7 @@
 import typer
 
 from kappamask_backend.cli import benchmark, demo, mask, models
+from kappamask_backend.memory import keep_memory_flat
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,4 +20,5 @@ app.add_typer(benchmark.app, name="benchmark")
 
 def main() -> None:
     """Run the command line."""
+    keep_memory_flat()
     app()

@@ -68,10 +68,11 @@ def _print_report(report: Report) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("stage")
     table.add_column("seconds", justify="right")
+    table.add_column("processor seconds", justify="right")
     table.add_column("peak memory", justify="right")
     for stage in report.stages:
         memory = f"{stage.peak_memory_bytes / 1e6:.0f} MB"
-        table.add_row(stage.name, f"{stage.seconds:.1f}", memory)
+        table.add_row(stage.name, f"{stage.seconds:.1f}", f"{stage.cpu_seconds:.1f}", memory)
     out.print(table)
     inference, decoding = report.stage("inference"), report.stage("decoding")
     out.print(

@@ -17,7 +17,7 @@ from kappamask_backend.cli.console import (
     start_logging,
     tile_progress,
 )
-from kappamask_backend.cli.registry import choose_model
+from kappamask_backend.model_choice import choose_model
 from kappamask_catalog.masking import MaskOptions, prepare_mask
 from kappamask_catalog.publish.picture import write_comparison
 from kappamask_catalog.results import MASK_FILE, MaskResult, write_mask

@@ -15,7 +15,7 @@ from kappamask_backend.cli.console import (
     start_logging,
     tile_progress,
 )
-from kappamask_backend.cli.registry import choose_model
+from kappamask_backend.model_choice import choose_model
 from kappamask_catalog.masking import RESULT_RESOLUTIONS_M, MaskOptions, prepare_mask
 from kappamask_catalog.results import MaskResult, write_mask
 from kappamask_catalog.sources import open_product
@@ -36,7 +36,7 @@ def mask(
         typer.Argument(
             metavar="PRODUCT",
             help="A .SAFE folder or .SAFE.zip, its MTD_MSIL1C.xml or MTD_MSIL2A.xml, or a STAC "
-            "item (path or URL)."
+            "item (path or URL).",
         ),
     ],
     output: Annotated[

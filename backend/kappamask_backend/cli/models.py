@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from kappamask_backend.cli.console import out, print_json, reported_errors, start_logging
-from kappamask_backend.cli.registry import choose_model, open_registry
+from kappamask_backend.model_choice import choose_model, open_registry
 from kappamask_udf.errors import KappamaskError
 from kappamask_udf.models import ModelSpec, RegisteredModel, verify_checksum
 from kappamask_udf.session import Device, open_session
@@ -29,8 +29,8 @@ def list_models(as_json: AsJson = False) -> None:
             print_json([_summary(model, defaults) for model in registry])
             return
         table = Table(box=None, pad_edge=False)
-        for heading in ("name", "level", "grid", "bands", "classes", "licence", "from", "default"):
-            table.add_column(heading)
+        for heading in ("name", "level", "grid", "bands", "licence", "from", "default"):
+            table.add_column(heading, no_wrap=True)
         for model in registry:
             spec = model.spec
             table.add_row(
@@ -38,7 +38,6 @@ def list_models(as_json: AsJson = False) -> None:
                 spec.level,
                 f"{spec.resolution_m} m",
                 str(len(spec.bands)),
-                ", ".join(mask_class.style.title for mask_class in spec.classes),
                 spec.license,
                 model.origin,
                 "yes" if spec.name == defaults[spec.level] else "",

@@ -273,7 +273,9 @@ def _staging(folder: Path) -> Iterator[Path]:
 def _check_free(overwrite: bool, *paths: Path) -> None:
     for path in paths:
         if path.exists() and not overwrite:
-            raise OutputExistsError(f"{path} is there already: remove it or allow overwriting")
+            raise OutputExistsError(
+                f"{path} is there already; replace it with --overwrite or choose another folder"
+            )
 
 
 def _replace(source: Path, target: Path) -> None:
