@@ -180,6 +180,7 @@ def _write_documents(job: MaskJob, counts: ClassCounts, folder: Path, target: Pa
         area=None if aoi is None else shapely.union_all(aoi.polygons),
         software=_software_versions(),
         created=datetime.now(UTC),
+        device=job.session.device,
         files={key: folder / name for key, name in assets.items() if (folder / name).exists()},
     )
     item = build_mask_item(record, target)

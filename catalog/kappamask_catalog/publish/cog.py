@@ -38,6 +38,7 @@ from kappamask_catalog.publish.planes import (
     overview_shapes,
     reduce_plane,
 )
+from kappamask_catalog.publish.result import PARTIAL_MARK
 from kappamask_catalog.publish.tiff import IncompleteTiffError, check_complete
 from kappamask_udf.classes import MaskClass
 from kappamask_udf.errors import OutputError
@@ -46,9 +47,6 @@ BLOCK_PX = 512
 """Rows and columns of a tile."""
 DEFAULT_CACHE_MB = 64
 """GDAL's block cache while a COG is made: one row of float32 blocks is 22 MB."""
-PARTIAL_MARK = ".partial-"
-"""In the name of every folder that holds something unfinished."""
-
 _GDAL_TYPES = {"uint8": "Byte", "float32": "Float32"}
 _PERMISSION_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

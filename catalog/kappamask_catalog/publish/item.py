@@ -16,7 +16,9 @@ from pyproj import Transformer
 from pystac.utils import datetime_to_str
 from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
+from shapely.geometry.polygon import orient
 
+from kappamask_catalog.publish.carried import carried_extensions, carried_properties
 from kappamask_catalog.publish.classification import build_classification_classes
 from kappamask_udf.classes import MaskClass
 from kappamask_udf.models import ModelSpec
@@ -30,19 +32,13 @@ _EXTENSION = "https://stac-extensions.github.io/{}/schema.json"
 _EXTENSIONS = tuple(
     _EXTENSION.format(name)
     for name in (
-        "projection/v2.0.0", "raster/v1.1.0", "classification/v2.0.0", "processing/v1.1.0",
-        "file/v2.1.0", "eo/v1.1.0",
+        "projection/v2.0.0", "raster/v2.0.0", "classification/v2.0.0", "processing/v1.1.0",
+        "file/v2.1.0",
     )
 )  # fmt: skip
-# Fields of the product that stay true of its mask, by prefix, and the extension that each needs.
-_CARRIED = {
-    "s2:": "sentinel-2/v1.0.0",
-    "view:": "view/v1.0.0",
-    "sat:": "sat/v1.0.0",
-    "grid:": "grid/v1.1.0",
-    "mgrs:": "mgrs/v1.0.0",
-}
-_CARRIED_WHOLE = ("platform", "constellation", "instruments", "mission")
+_EO_EXTENSION = _EXTENSION.format("eo/v1.1.0")
+_PROCESSING_LEVEL = "L4"
+"""Output of a model. Source: best practices of the MLM extension, processing extension."""
 _EDGE_POINTS = 21  # Per side of the window, since straight edges of a UTM grid are bent in degrees.
 _DEGREE_DIGITS = 6
 _SIMPLIFY_DEG = 2e-5  # About 2 m, a fifth of a pixel.
@@ -77,6 +73,10 @@ class MaskRecord:
     created: datetime
     files: Mapping[str, Path] = field(default_factory=dict)
     """Asset key (`mask`, `probabilities`, `thumbnail`) to file."""
+    device: str | None = None
+    """What the model ran on, such as `cpu`."""
+    facility: str | None = None
+    """Who ran it."""
 
 
 def cloud_cover_percent(counts: Mapping[MaskClass, int]) -> float | None:
@@ -87,8 +87,14 @@ def cloud_cover_percent(counts: Mapping[MaskClass, int]) -> float | None:
 
 
 def mask_item_id(record: MaskRecord) -> str:
-    """Product and model; for a part of the product also a short hash of the area."""
+    """Product and model; then what makes the mask another one than that of the whole product: its
+    pixels' size if not 10 m, the dilation, a short hash of the area. The same for the same request.
+    """
     name = f"{record.source.id}_{record.model.name}"
+    if record.resolution_m != NATIVE_RESOLUTION_M:
+        name += f"_{record.resolution_m}m"
+    if record.dilation_m:
+        name += f"_dilated-{record.dilation_m:g}m"
     if record.area is None:
         return name
     corner = (record.transform.c, record.transform.f, *record.shape_yx, record.resolution_m)
@@ -103,13 +109,14 @@ def build_mask_item(record: MaskRecord, folder: Path) -> pystac.Item:
     figure is kept in `kappamask:product_cloud_cover`. Percentages are before dilation.
     """
     geometry = footprint(record)
+    properties = _properties(record)
     item = pystac.Item(
         id=mask_item_id(record),
         geometry=_rounded(geometry),
         bbox=[round(value, _DEGREE_DIGITS) for value in antimeridian.bbox(mapping(geometry))],
         datetime=record.source.datetime,
-        properties=_properties(record),
-        stac_extensions=_extensions(record),
+        properties=properties,
+        stac_extensions=_extensions(properties),
     )
     if item.datetime is None:
         item.properties.update(
@@ -118,11 +125,7 @@ def build_mask_item(record: MaskRecord, folder: Path) -> pystac.Item:
     for key, path in record.files.items():
         item.add_asset(key, _asset(key, path, record))
     item.add_link(_source_link(record, folder))
-    item.add_link(
-        pystac.Link(
-            "mlm:model", f"./{MODEL_ITEM_FILE}", "application/geo+json", record.model.title
-        )
-    )  # fmt: skip
+    item.add_link(_model_link(record.model))
     for link in record.model.item.get("links", ()):
         if link.get("rel") == "cite-as":
             item.add_link(pystac.Link("cite-as", link["href"], title=link.get("title")))
@@ -131,15 +134,10 @@ def build_mask_item(record: MaskRecord, folder: Path) -> pystac.Item:
 
 def _properties(record: MaskRecord) -> dict[str, Any]:
     source, model = record.source.properties, record.model
-    carried = {
-        name: value
-        for name, value in source.items()
-        if name.startswith(tuple(_CARRIED)) or name in _CARRIED_WHOLE
-    }
     rows, cols = record.shape_yx
     native = record.transform
     properties: dict[str, Any] = {
-        **carried,
+        **carried_properties(record.source),
         "title": f"Cloud mask of {record.source.id}",
         "description": _description(record),
         "created": datetime_to_str(record.created),
@@ -150,6 +148,7 @@ def _properties(record: MaskRecord) -> dict[str, Any]:
         "proj:bbox": [
             native.c, native.f + native.e * rows, native.c + native.a * cols, native.f,
         ],
+        "processing:level": _PROCESSING_LEVEL,
         "processing:software": dict(record.software),
         "processing:lineage": _lineage(record),
         "kappamask:model": model.name,
@@ -158,7 +157,10 @@ def _properties(record: MaskRecord) -> dict[str, Any]:
         "kappamask:dilation": record.dilation_m,
         "kappamask:not_predicted": [one.stac_name for one in model.not_predicted],
         "kappamask:class_percentages": class_percentages(record.class_counts),
+        "kappamask:class_areas": class_areas_km2(record.class_counts),
     }  # fmt: skip
+    optional = {"processing:facility": record.facility, "kappamask:device": record.device}
+    properties |= {name: value for name, value in optional.items() if value is not None}
     cloud_cover = cloud_cover_percent(record.class_counts)
     if cloud_cover is not None:
         properties["eo:cloud_cover"] = cloud_cover
@@ -174,6 +176,16 @@ def class_percentages(counts: Mapping[MaskClass, int]) -> dict[str, float]:
     return {
         mask_class.stac_name: round(100 * count / total, 4) if total else 0.0
         for mask_class, count in counted.items()
+    }
+
+
+def class_areas_km2(counts: Mapping[MaskClass, int]) -> dict[str, float]:
+    """Area of each class, square kilometres; undefined pixels do not count."""
+    pixel_km2 = NATIVE_RESOLUTION_M**2 / 1e6
+    return {
+        mask_class.stac_name: round(count * pixel_km2, 4)
+        for mask_class, count in counts.items()
+        if mask_class is not MaskClass.UNDEFINED
     }
 
 
@@ -204,13 +216,9 @@ def _lineage(record: MaskRecord) -> str:
     return "; ".join(steps)
 
 
-def _extensions(record: MaskRecord) -> list[str]:
-    needed = [
-        _EXTENSION.format(extension)
-        for prefix, extension in _CARRIED.items()
-        if any(name.startswith(prefix) for name in record.source.properties)
-    ]
-    return [*_EXTENSIONS, *needed]
+def _extensions(properties: Mapping[str, Any]) -> list[str]:
+    carried = [_EXTENSION.format(name) for name in carried_extensions(properties)]
+    return [*_EXTENSIONS, *([_EO_EXTENSION] if "eo:cloud_cover" in properties else []), *carried]
 
 
 def _asset(key: str, path: Path, record: MaskRecord) -> pystac.Asset:
@@ -223,35 +231,31 @@ def _asset(key: str, path: Path, record: MaskRecord) -> pystac.Asset:
             f"./{path.name}", "Thumbnail", media_type="image/png", roles=["thumbnail"],
             extra_fields=fields,
         )  # fmt: skip
+    fields |= {
+        "raster:sampling": "area",
+        "raster:spatial_resolution": record.resolution_m,
+        "processing:expression": {"format": "stac-mlm", "expression": f"./{MODEL_ITEM_FILE}"},
+    }
     if key == "mask":
         fields |= {
+            "data_type": "uint8",
+            "nodata": int(MaskClass.UNDEFINED),
             "classification:classes": build_classification_classes(),
-            "bands": [{"name": "mask"}],
-            "raster:bands": [_raster_band("uint8", record.resolution_m, nodata=0)],
+            "bands": [{"name": "mask", "description": "Class of the pixel"}],
         }
         title = "Classes"
         roles = ["data", "cloud", "cloud-shadow"]
     else:
-        band = _raster_band("float32", record.resolution_m)
         fields |= {
+            "data_type": "float32",
             "bands": [
                 {"name": one.stac_name, "description": f"Probability 0-1: {one.style.title}"}
                 for one in MaskClass
             ],
-            "raster:bands": [band for _ in MaskClass],
         }
         title = "Probability per class"
         roles = ["data", "probability"]
     return pystac.Asset(f"./{path.name}", title, media_type=_COG, roles=roles, extra_fields=fields)
-
-
-def _raster_band(data_type: str, resolution_m: int, nodata: int | None = None) -> dict[str, Any]:
-    band: dict[str, Any] = {
-        "data_type": data_type, "spatial_resolution": resolution_m, "sampling": "area",
-    }  # fmt: skip
-    if nodata is not None:
-        band["nodata"] = nodata
-    return band
 
 
 def _sha256(path: Path) -> str:
@@ -272,6 +276,13 @@ def _source_link(record: MaskRecord, folder: Path) -> pystac.Link:
     return pystac.Link("derived_from", href, media_type, record.source.id)
 
 
+def _model_link(model: ModelSpec) -> pystac.Link:
+    return pystac.Link(
+        "mlm:model", f"./{MODEL_ITEM_FILE}", "application/geo+json", model.title,
+        extra_fields={"mlm:name": model.name},
+    )  # fmt: skip
+
+
 def footprint(record: MaskRecord) -> BaseGeometry:
     """What the mask covers in WGS 84: the raster's outline, inside the product's own footprint and
     the area of interest where these meet it; split at the antimeridian (RFC 7946).
@@ -284,7 +295,10 @@ def footprint(record: MaskRecord) -> BaseGeometry:
         polygons = [part for part in shapely.get_parts(common) if part.geom_type == "Polygon"]
         if polygons:
             geometry = shapely.union_all(polygons)
-    return shapely.simplify(geometry, _SIMPLIFY_DEG)
+    simple = shapely.simplify(geometry, _SIMPLIFY_DEG)
+    # Exterior rings counter-clockwise, as RFC 7946 asks.
+    parts = [orient(part) for part in shapely.get_parts(simple)]
+    return parts[0] if len(parts) == 1 else shapely.multipolygons(parts)
 
 
 def _source_footprint(source: pystac.Item) -> BaseGeometry | None:

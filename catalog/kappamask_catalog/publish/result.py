@@ -1,28 +1,52 @@
 """The folder of a result: made aside, renamed into place, complete or not there."""
 
 import errno
+import json
 import os
 import shutil
-import tempfile
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from types import FrameType, TracebackType
+from typing import Any, NoReturn, Self
 
 from kappamask_udf.errors import OutputError, OutputExistsError
 
 PARTIAL_MARK = ".partial-"
-_KNOWN_NAMES = {"mask.tif", "probabilities.tif", "thumbnail.png", "model.json"}
+"""In the name of every folder that holds something unfinished."""
+
+_KNOWN_NAMES = frozenset(
+    {"mask.tif", "probabilities.tif", "thumbnail.png", "model.json", "picture.png"}
+)
+_SIDECAR = ".aux.xml"
+"""GDAL and QGIS leave statistics beside a raster in such files."""
+_OLD_SUFFIX = "-old"
+_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+
+_SignalHandler = Callable[[int, FrameType | None], Any] | int | None
 
 
 class ResultFolder:
     """A folder that becomes visible with `commit`; left without it, nothing remains.
 
-    Use as a context manager; `path` is the hidden folder to write into. What processes that were
-    killed left beside the target is removed at the next start.
+    Use as a context manager; `path` is the hidden folder to write into. An exception, Ctrl-C and
+    SIGTERM remove it; what processes that were killed left beside the target is removed at the
+    next start.
+
+        with ResultFolder(Path("out")) as folder:
+            (folder.path / "mask.tif").write_bytes(...)
+            folder.commit()
     """
 
     def __init__(self, target: Path, overwrite: bool = False):
         """Check that the result may be written.
+
+        Args:
+            target: the folder of the result; missing parents are made.
+            overwrite: replace a result that is there. A folder with other files never is.
 
         Raises:
             OutputExistsError: there is a result and `overwrite` is off.
@@ -31,26 +55,23 @@ class ResultFolder:
         self.target = Path.cwd() / target
         self._overwrite = overwrite
         self._is_committed = False
+        self._handler_before: _SignalHandler = None
         _check_target(self.target, overwrite)
 
-    @property
-    def _prefix(self) -> str:
-        return f".{self.target.name}{PARTIAL_MARK}"
-
     def __enter__(self) -> Self:
+        parent = self.target.parent
+        name = f"{_prefix(self.target.name)}{os.getpid()}-{uuid.uuid4().hex[:8]}"
         try:
-            self.target.parent.mkdir(parents=True, exist_ok=True)
-            _remove_leftovers(self.target.parent, self._prefix)
-            folder = tempfile.mkdtemp(
-                prefix=f"{self._prefix}{os.getpid()}-", dir=self.target.parent
-            )
+            parent.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(parent, self.target.name)
+            self.path = parent / name
+            # Not by `tempfile`: that folder would stay closed to the group after the rename.
+            self.path.mkdir()
         except OSError as error:
             raise OutputError(
-                f"cannot write into {self.target.parent}: {error.strerror}; choose another folder "
-                "with --output"
+                f"cannot write into {parent}: {error.strerror}; choose another folder with --output"
             ) from error
-        self.path = Path(folder)
-        self.path.chmod(0o755)
+        self._handler_before = _catch_terminate()
         return self
 
     def commit(self) -> None:
@@ -58,19 +79,12 @@ class ResultFolder:
 
         Raises:
             OutputExistsError: meanwhile another process put a result there.
-            OutputError: it cannot be renamed.
+            OutputError: it cannot be renamed; an old result is back in its place.
         """
         _check_target(self.target, self._overwrite)
-        old = self.path.with_name(f"{self.path.name}-old")
+        old = self.path.with_name(f"{self.path.name}{_OLD_SUFFIX}")
         try:
-            if self.target.exists():
-                self.target.rename(old)
-            try:
-                self.path.rename(self.target)
-            except OSError:
-                if old.exists():
-                    old.rename(self.target)
-                raise
+            _swap(self.path, self.target, old)
         except OSError as error:
             raise OutputError(
                 f"cannot put the result into {self.target}: {error.strerror}"
@@ -84,14 +98,47 @@ class ResultFolder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not self._is_committed:
-            shutil.rmtree(self.path, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        try:
+            if not self._is_committed:
+                shutil.rmtree(self.path, ignore_errors=True)
+        finally:
+            _restore_terminate(self._handler_before)
+        if isinstance(error, OSError) and error.errno in _FULL_ERRNOS:
             free = shutil.disk_usage(self.target.parent).free
             raise OutputError(
                 f"cannot write {self.target}: the disk is full, {free / 1e6:.0f} MB are free; free "
                 "some space or choose another folder with --output"
             ) from error
+
+
+def _swap(new: Path, target: Path, old: Path) -> None:
+    """Rename `target` to `old` if it is there and `new` to `target`, or leave all as it was."""
+    if target.exists():
+        target.rename(old)
+    try:
+        new.rename(target)
+    except BaseException:
+        if old.exists():
+            old.rename(target)
+        raise
+
+
+def _catch_terminate() -> _SignalHandler:
+    """Let SIGTERM raise, where nobody else handles it; returns the handler to put back."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        return signal.signal(signal.SIGTERM, _raise_exit)
+    return None
+
+
+def _restore_terminate(handler: _SignalHandler) -> None:
+    if handler is not None:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _raise_exit(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+    # 128 + number is what shells report for a process that a signal ended.
+    raise SystemExit(128 + number)
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
@@ -104,7 +151,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
         return
     if not target.is_dir() or target.is_symlink():
         raise OutputError(f"{target} is no folder; choose another one with --output")
-    names = sorted(entry.name for entry in target.iterdir())
+    names = _list_names(target)
     if not names:
         return
     foreign = [name for name in names if not _is_ours(target, name)]
@@ -120,29 +167,64 @@ def _check_target(target: Path, overwrite: bool) -> None:
         )
 
 
+def _list_names(target: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in target.iterdir())
+    except OSError as error:
+        raise OutputError(
+            f"cannot look into {target}: {error.strerror}; choose another folder with --output"
+        ) from error
+
+
 def _is_ours(folder: Path, name: str) -> bool:
-    """A file of a result: one of the known names, or the item of a folder with a mask."""
-    is_item = name.endswith(".json") and (folder / "mask.tif").exists()
-    return (name in _KNOWN_NAMES or is_item) and (folder / name).is_file()
+    """A file of a result: one of the known names, a sidecar of one, or the item of a mask."""
+    path = folder / name
+    if not path.is_file() or path.is_symlink():
+        return False
+    return name.removesuffix(_SIDECAR) in _KNOWN_NAMES or _is_mask_item(path)
 
 
-def _remove_leftovers(parent: Path, prefix: str) -> None:
-    """Remove the hidden folders of processes that are gone; `PREFIX PID - RANDOM`.
+def _is_mask_item(path: Path) -> bool:
+    if path.suffix != ".json":
+        return False
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    properties = document.get("properties") if isinstance(document, dict) else None
+    return isinstance(properties, dict) and "kappamask:model" in properties
 
-    A folder put away by a swap that was interrupted goes back to its place.
+
+def _prefix(target_name: str) -> str:
+    """How hidden folders for a target begin; the rest is PID - RANDOM.
+
+    The host is part of it: on a shared disk the processes of another one cannot be looked up.
     """
-    for path in parent.glob(f"{prefix}*"):
+    host = "".join(char for char in socket.gethostname() if char.isalnum())
+    return f".{target_name}{PARTIAL_MARK}{host}-"
+
+
+def _remove_leftovers(parent: Path, target_name: str) -> None:
+    """Remove the hidden folders of processes of this host that are gone.
+
+    A result put away by a swap that was interrupted goes back to its place.
+    """
+    prefix = _prefix(target_name)
+    leftovers = [path for path in parent.iterdir() if path.name.startswith(prefix)]
+    for path in leftovers:
         pid = path.name.removeprefix(prefix).partition("-")[0]
         if not pid.isdecimal() or _is_alive(int(pid)):
             continue
-        target = parent / prefix.removeprefix(".").removesuffix(PARTIAL_MARK)
-        if path.name.endswith("-old") and not target.exists():
+        target = parent / target_name
+        if path.name.endswith(_OLD_SUFFIX) and not target.exists():
             path.rename(target)
         else:
             shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_alive(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # `os.kill` would end the process there, whatever the signal.
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

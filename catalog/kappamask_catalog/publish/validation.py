@@ -129,7 +129,8 @@ def _build_registry() -> "Registry[Any]":
     known: list[tuple[str, Resource[Any]]] = [
         (uri, Resource.from_contents(schema)) for uri, schema in local.items()
     ]
-    registry: Registry[Any] = Registry(retrieve=_retrieve)
+    # The constructor's arguments are attrs fields, which mypy cannot see.
+    registry: Registry[Any] = Registry(retrieve=_retrieve)  # type: ignore[call-arg]
     return registry.with_resources(known)
 
 
@@ -139,7 +140,7 @@ def _retrieve(uri: str) -> "Resource[Any]":
     from referencing.exceptions import NoSuchResource
 
     if not _PROJJSON.fullmatch(uri):
-        raise NoSuchResource(ref=uri)
+        raise NoSuchResource(ref=uri)  # type: ignore[call-arg]  # as above
     path = Path(datadir.get_data_dir()) / "projjson.schema.json"
     return Resource.from_contents(json.loads(path.read_text(encoding="utf-8")))
 
