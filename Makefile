@@ -32,6 +32,8 @@ clean:
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "kappamask needs Python 3.11 or newer, found %d.%d; try: make PYTHON=python3.12 ..." % v[:2])'
 	$(PYTHON) -m venv $(VENV)
+	@# The pip that comes with older Pythons cannot read the metadata of all packages.
+	$(PIP) install -q --upgrade 'pip>=25.1'
 
 $(VENV)/.installed-run: $(BIN)/python $(SOURCES)
 	$(PIP) install -q -c constraints.txt -e '.[cpu]'

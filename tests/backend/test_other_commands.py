@@ -117,3 +117,13 @@ def test_benchmark_make_product_writes_any_size(run: Run) -> None:
     safe = Path(outcome.stdout.splitlines()[0])
     assert safe.name.startswith("S2B_MSIL1C_20260606")
     assert run("mask", safe, "-o", "out", "-q").exit_code == 0
+
+
+def test_models_verify_missing_package_names_the_extra(run: Run, tmp_path: Path) -> None:
+    path = copy_with_file(tmp_path / "models", b"")
+    item = json.loads(path.read_text())
+    item["assets"]["model"]["href"] = "pkg:pypi/no-such-package@1.0#model.onnx"
+    path.write_text(json.dumps(item))
+    outcome = run("models", "verify", "mine")
+    assert outcome.exit_code == 1
+    assert "openeo-kappamask[cpu]" in outcome.stdout.replace("\n", "")

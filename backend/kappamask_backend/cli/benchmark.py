@@ -80,8 +80,10 @@ def _print_report(report: Report) -> None:
         f"{inference.facts['tiles']} tiles, {decoding.facts['threads']} threads"
     )
     parts = "max(decoding, inference)" if report.is_on_gpu else "decoding + inference + writing"
-    out.print(f"product / ({parts}) = {report.time_ratio:.2f}", highlight=False)
-    out.print(f"memory of product / part of it = {report.memory_ratio:.2f}", highlight=False)
+    out.print(f"product / ({parts}) = {report.time_ratio:.2f}", highlight=False, markup=False)
+    out.print(
+        f"memory of product / part of it = {report.memory_ratio:.2f}", highlight=False, markup=False
+    )
 
 
 @app.command("make-product")
@@ -108,8 +110,8 @@ def make_product(
             size_px=size, rows_px=rows, date=date.date(), seed=seed, missing_share=missing
         )
         paths = _make(folder, scene, level, quiet, baseline, overwrite)
-        out.print(short_path(paths.safe), highlight=False)
-        out.print(short_path(paths.truth), highlight=False)
+        out.print(short_path(paths.safe), highlight=False, markup=False)
+        out.print(short_path(paths.truth), highlight=False, markup=False)
 
 
 def _make(

@@ -88,7 +88,7 @@ def print_json(document: Any) -> None:
 def note(message: str, quiet: bool) -> None:
     """One line on standard error about what is being done."""
     if not quiet:
-        err.print(message, highlight=False)
+        err.print(message, highlight=False, markup=False)
 
 
 class _TilesPerSecond(ProgressColumn):

@@ -108,7 +108,7 @@ def _print(made: DemoResult) -> None:
         f"model {result.model}, device {result.device}, {result.seconds:.1f} s", highlight=False
     )
     for path in (*result.files, made.picture, made.product, made.truth):
-        out.print(short_path(path), highlight=False)
+        out.print(short_path(path), highlight=False, markup=False)
 
 
 def _as_dict(made: DemoResult) -> dict[str, object]:

@@ -109,7 +109,7 @@ def print_result(result: MaskResult, quiet: bool) -> None:
             f"{_percent(result.cloud_cover)} (classes 3 and 4 over valid pixels)"
         )
     for path in result.files:
-        out.print(short_path(path), highlight=False)
+        out.print(short_path(path), highlight=False, markup=False)
 
 
 def class_table(result: MaskResult) -> Table:

@@ -6,6 +6,7 @@ from typing import Annotated
 import numpy as np
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from kappamask_backend.cli.console import out, print_json, reported_errors, start_logging
 from kappamask_backend.model_choice import choose_model, open_registry
@@ -74,7 +75,7 @@ def show_model(name: Name, as_json: AsJson = False) -> None:
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(style="bold")
         for label, value in _facts(model):
-            table.add_row(label, value)
+            table.add_row(label, Text(value))
         out.print(table)
 
 
@@ -116,7 +117,8 @@ def verify_models(
             print_json([{"name": name, "error": error} for name, error in results])
         else:
             for name, error in results:
-                out.print(f"{name}: {error or 'ok'}", style="red" if error else "green")
+                line = Text(f"{name}: {error or 'ok'}", style="red" if error else "green")
+                out.print(line)
         if any(error for _, error in results):
             raise typer.Exit(1)
 

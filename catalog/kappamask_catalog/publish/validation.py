@@ -1,7 +1,7 @@
 """STAC documents against their JSON Schemas, from local copies only.
 
 The schemas of STAC come with pystac, those of extensions lie in `schemas` beside this module
-(where each is from: `schemas/README.md`). Needs `jsonschema`, which is in the extra `dev`.
+(where each is from: `schemas/README.md`). Needs `jsonschema`, which is in the extra `validate`.
 """
 
 import json
@@ -123,7 +123,7 @@ def _build_registry() -> "Registry[Any]":
     except ImportError as error:
         raise MissingExtraError(
             "checking STAC documents needs jsonschema, which is not installed; "
-            "install it with: pip install 'openeo-kappamask[dev]'"
+            "install it with: pip install 'openeo-kappamask[validate]'"
         ) from error
     local = {**get_local_schema_cache(), **_load_extension_schemas()}
     known: list[tuple[str, Resource[Any]]] = [
