@@ -185,6 +185,36 @@ def test_open_session_missing_device_says_what_to_install(
         open_session(make_model(), "cuda")
 
 
+@pytest.fixture
+def gpu_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime that says it was built for CUDA, on a machine where CUDA cannot start."""
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    offered = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
+
+
+@pytest.mark.usefixtures("gpu_build")
+def test_open_session_device_that_cannot_start_is_an_error(
+    make_model: Callable[..., ModelSpec], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(DeviceError, match="could not start CUDAExecutionProvider"):
+        open_session(make_model(), "cuda")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("gpu_build")
+def test_open_session_auto_says_that_it_took_the_cpu(
+    make_model: Callable[..., ModelSpec], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    assert open_session(make_model(), "auto").device == "cpu"
+    assert "could not start CUDAExecutionProvider" in caplog.text
+    assert "device auto: took cpu" in caplog.text
+
+
 def test_open_session_two_items_of_one_file_keep_their_own_description(
     make_model: Callable[..., ModelSpec],
 ) -> None:

@@ -3,9 +3,11 @@
 A device that was asked for and is not there is an error; `auto` says what it took.
 """
 
+import io
 import logging
 import os
 import threading
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -199,30 +201,42 @@ def _open(
     spec: ModelSpec, path: Path, device: ResolvedDevice, threads: int
 ) -> "onnxruntime.InferenceSession":
     ort = _onnxruntime()
-    if device != "cpu" and hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()
+    # What matters of the runtime's own messages is in our errors; here they would come between.
+    ort.set_default_logger_severity(4)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     # Waiting threads sleep: decoding and writing run beside the network on the same cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        runtime = ort.InferenceSession(str(path), options, providers=[PROVIDERS[device]])
-    except Exception as error:
-        # ONNX Runtime's own exceptions share no base class but Exception.
-        raise ModelError(
-            f"the file of model {spec.name!r} cannot be opened as an ONNX network: {path}: "
-            f"{_first_line(error)}"
-        ) from error
+    # The Python side of the runtime prints to standard output, where results go.
+    with redirect_stdout(io.StringIO()) as printed:
+        try:
+            if device != "cpu":
+                ort.preload_dlls()
+            runtime = ort.InferenceSession(str(path), options, providers=[PROVIDERS[device]])
+        except Exception as error:
+            # ONNX Runtime's own exceptions share no base class but Exception.
+            reason = _first_line(error)
+            if device != "cpu":
+                raise _device_error(device, reason) from error
+            raise ModelError(
+                f"the file of model {spec.name!r} cannot be opened as an ONNX network: {path}: "
+                f"{reason}"
+            ) from error
     # ONNX Runtime falls back to the CPU in silence where a provider's libraries do not load.
     if runtime.get_providers()[0] != PROVIDERS[device]:
-        raise DeviceError(
-            f"device {device!r} was asked for, but ONNX Runtime could not start "
-            f"{PROVIDERS[device]}; check the driver and the CUDA libraries, or use --device cpu"
-        )
+        raise _device_error(device, printed.getvalue().partition("\n")[0])
     _check_signature(spec, runtime)
     return runtime
+
+
+def _device_error(device: ResolvedDevice, reason: str) -> DeviceError:
+    return DeviceError(
+        f"device {device!r}: ONNX Runtime could not start {PROVIDERS[device]} "
+        f"({reason or 'it gave no reason'}); check the driver and the CUDA libraries, or use "
+        "--device cpu"
+    )
 
 
 def _check_signature(spec: ModelSpec, runtime: Any) -> None:
