@@ -309,3 +309,11 @@ def test_mask_wrong_usage_is_exit_code_2(
 ) -> None:
     outcome = run("mask", product.safe, *arguments)
     assert outcome.exit_code == 2
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 61])
+def test_mask_of_a_product_of_few_pixels(run: Run, tmp_path: Path, size: int) -> None:
+    tiny = write_product(DemoScene(size_px=size), tmp_path)
+    outcome = run("mask", tiny.safe, "-o", "tiny", "--probabilities", "--dilate", "100", "-q")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert read(Path("tiny/mask.tif")).size == size * size

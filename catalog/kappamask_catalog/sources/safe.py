@@ -113,11 +113,16 @@ def _correct_place(asset: pystac.Asset, grid: ProductGrid) -> None:
     """Puts right where a raster lies: stactools swaps rows and columns of one that is no square."""
     fields = asset.extra_fields
     shape = tuple(fields.get("proj:shape") or ())
-    for resolution_m, (rows, cols) in grid.shapes_yx.items():
-        if shape == (rows, cols):
-            right, bottom = grid.left_m + cols * resolution_m, grid.top_m - rows * resolution_m
-            fields["proj:bbox"] = [grid.left_m, bottom, right, grid.top_m]
-            fields["proj:transform"] = list(grid.transform_at(resolution_m)[:6])
+    fitting = [metres for metres, own_shape in grid.shapes_yx.items() if own_shape == shape]
+    if not fitting:
+        return
+    # A product of a few pixels has the same shape at several resolutions.
+    told = [band.get("spatial_resolution") for band in fields.get("raster:bands", ())]
+    resolution_m = next((metres for metres in fitting if metres in told), fitting[0])
+    rows, cols = shape
+    right, bottom = grid.left_m + cols * resolution_m, grid.top_m - rows * resolution_m
+    fields["proj:bbox"] = [grid.left_m, bottom, right, grid.top_m]
+    fields["proj:transform"] = list(grid.transform_at(resolution_m)[:6])
 
 
 def _create_item(safe: SafeFolder) -> pystac.Item:
