@@ -177,7 +177,7 @@ def test_open_session_missing_device_says_what_to_install(
     make_model: Callable[..., ModelSpec],
 ) -> None:
     pytest.importorskip("onnxruntime")
-    from kappamask_udf.session import available_devices
+    from kappamask_udf.runtimes import available_devices
 
     if "cuda" in available_devices():
         pytest.skip("this ONNX Runtime has CUDA")
@@ -233,12 +233,3 @@ def test_locate_package_of_another_version_raises(item: dict[str, Any]) -> None:
     item["assets"]["model"]["href"] = "pkg:pypi/ukis-csmask@0.1#model.onnx"
     with pytest.raises(ModelError, match=r"needs ukis-csmask 0\.1, found 1\.0\.0"):
         open_session(parse_model_item(item), "cpu")
-
-
-def test_bound_run_equals_plain_run(make_model: Callable[..., ModelSpec]) -> None:
-    """The path that GPUs take, on the CPU provider."""
-    import numpy as np
-
-    session = open_session(make_model(), "cpu", 1)
-    tiles = np.random.default_rng(0).normal(size=(2, 3, 32, 32)).astype(np.float32)
-    assert np.array_equal(session._run_bound(tiles), session._run(tiles))

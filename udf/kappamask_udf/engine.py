@@ -10,6 +10,7 @@ the mask of an area is the crop of the product's mask, bit for bit.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -177,7 +178,9 @@ def predict_blocks(
     """`predict` for input that is on the model's grid and scaled already."""
     size = batch_size or session.default_batch_size()
     batches = run_ahead(_cut_batches(blocks, plan, session.spec, size), QUEUE_DEPTH)
-    answered = run_ahead(_infer(batches, session, size), QUEUE_DEPTH)
+    # Tiles that are cut and not blended need no probabilities where only the class is asked for.
+    as_scores = session.spec.tiling.stitch == "crop" and not with_probabilities
+    answered = run_ahead(_infer(batches, session, size, as_scores), QUEUE_DEPTH)
     try:
         yield from _assemble(answered, plan, session.spec, with_probabilities, progress)
     finally:
@@ -291,21 +294,29 @@ class _HeldRows:
         return False
 
 
-def _infer(batches: Iterator[_Batch], session: ModelSession, size: int) -> Iterator[_Batch]:
-    tile_px, n_bands = session.spec.tiling.tile_px, len(session.spec.bands)
-    for batch in batches:
-        values = [tile.values for tile in batch.tiles if tile.values is not None]
-        if values:
-            # A short batch is filled up: the network always sees one shape, so what it answers
-            # for a tile does not depend on how many came with it.
-            feed = np.zeros((size, n_bands, tile_px, tile_px), np.float32)
-            np.stack(values, out=feed[: len(values)])
-            batch.results = session.predict(feed)[: len(values)]
-        batch.tiles = [
-            _Tile(tile.row, tile.col, None if tile.values is None else _ANSWERED)
-            for tile in batch.tiles
-        ]
-        yield batch
+def _infer(
+    batches: Iterator[_Batch], session: ModelSession, size: int, as_scores: bool
+) -> Iterator[_Batch]:
+    """The batches in order with their results, as many at a time as the session has lanes."""
+    answer = session.score if as_scores else session.predict
+    under_way: deque[tuple[_Batch, Future[NDArray[np.float32]] | None]] = deque()
+    with ThreadPoolExecutor(session.lanes, thread_name_prefix="infer") as pool:
+        for batch in batches:
+            values = [tile.values for tile in batch.tiles if tile.values is not None]
+            batch.tiles = [
+                _Tile(tile.row, tile.col, None if tile.values is None else _ANSWERED)
+                for tile in batch.tiles
+            ]
+            under_way.append((batch, pool.submit(answer, values, size) if values else None))
+            if len(under_way) > session.lanes:
+                yield _finished(*under_way.popleft())
+        while under_way:
+            yield _finished(*under_way.popleft())
+
+
+def _finished(batch: _Batch, answer: "Future[NDArray[np.float32]] | None") -> _Batch:
+    batch.results = None if answer is None else answer.result()
+    return batch
 
 
 _ANSWERED = np.empty((0, 0, 0), np.float32)

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from kappamask_udf.bands import BANDS
 from kappamask_udf.classes import MaskClass
+from kappamask_udf.devices import Precision
 from kappamask_udf.errors import ModelError
 from kappamask_udf.pixels import Level
 
@@ -90,6 +91,8 @@ class ModelSpec:
     """Lower-case hex digest of the ONNX file."""
     size_bytes: int | None
     license: str
+    precision: Precision
+    """Of the network's arithmetic; of weights and activations for `int8`."""
     item: Mapping[str, Any]
     """The whole MLM item."""
     base: Path | None
@@ -176,6 +179,9 @@ def _parse(item: Mapping[str, Any], base: Path | None) -> ModelSpec:
         sha256=_parse_checksum(asset["file:checksum"]),
         size_bytes=asset.get("file:size"),
         license=str(properties.get("license", "other")),
+        precision=_one_of(
+            Precision, "kappamask:precision", properties.get("kappamask:precision", "fp32")
+        ),
         item=item,
         base=base,
     )
