@@ -14,6 +14,7 @@ core knows nothing of exit codes or HTTP; the edges map these classes once.
         ModelNotFoundError
         ChecksumError
       DeviceError
+      DownloadError
       MissingExtraError
       OutputError
         OutputExistsError
@@ -62,6 +63,10 @@ class ChecksumError(ModelError):
 
 class DeviceError(KappamaskError):
     """The device that was asked for is not there."""
+
+
+class DownloadError(KappamaskError):
+    """A file cannot be fetched."""
 
 
 class MissingExtraError(KappamaskError):
