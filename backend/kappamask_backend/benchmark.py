@@ -21,10 +21,10 @@ from kappamask_backend.model_choice import choose_model
 from kappamask_catalog.masking import MaskJob, MaskOptions, prepare_mask
 from kappamask_catalog.results import MASK_FILE, PROBABILITIES_FILE, MaskWriter, write_mask
 from kappamask_catalog.sources import open_product
-from kappamask_udf.engine import plan_window
 from kappamask_udf.errors import KappamaskError
 from kappamask_udf.grid import GridReader
 from kappamask_udf.pixels import PixelWindow
+from kappamask_udf.plan import plan_window
 from kappamask_udf.session import Device, default_threads
 
 PART_SHARE = 4

@@ -127,7 +127,8 @@ def write_mask(
 
     Args:
         job: what to make.
-        output: the folder; by default named after product and model, in the working folder.
+        output: the folder; by default named after product, model, and profile and tiling if they
+            are not the model's own, in the working folder.
         progress: called after every batch of tiles.
 
     Raises:
@@ -137,7 +138,7 @@ def write_mask(
     """
     start = perf_counter()
     spec, product = job.session.spec, job.product
-    target = output or Path(f"{product.id}_{spec.name}")
+    target = output or Path(f"{product.id}_{spec.run_name}")
     counts = ClassCounts()
     with ResultFolder(target, overwrite=job.options.overwrite) as folder:
         with (

@@ -16,9 +16,13 @@ from kappamask_catalog.scene import DEMO_DATES, DemoScene, write_product
 from kappamask_catalog.sources import open_product
 from kappamask_udf.bands import BANDS
 from kappamask_udf.classes import MaskClass
-from kappamask_udf.engine import plan_window, predict_blocks
-from kappamask_udf.grid import GridBlock, GridReader, normalise_in_place
+from kappamask_udf.cutting import cut_tiles
+from kappamask_udf.engine import predict_tiles
+from kappamask_udf.grid import GridBlock, GridReader
 from kappamask_udf.models import ModelSpec, load_registry
+from kappamask_udf.pixels import Calibration
+from kappamask_udf.plan import plan_window
+from kappamask_udf.scaling import input_scale, normalise_in_place
 from kappamask_udf.session import open_session
 
 PATCH = Path(__file__).parents[3] / "shared" / "data" / "sentinel2_patch_30m.npz"
@@ -33,12 +37,12 @@ def our_answer(
     """Classes and probabilities at the centres of 30 m cells of (bands, rows, cols) reflectance."""
     values = reflectance.copy()
     for index in range(len(values)):
-        normalise_in_place(values[index], spec, index)
+        normalise_in_place(values[index], input_scale(spec, index, Calibration(10000)))
     rows, cols = values.shape[1:]
     plan = plan_window(spec, (rows * 3, cols * 3), None)
     strips = list(
-        predict_blocks(
-            iter([GridBlock(0, values, None, None)]),
+        predict_tiles(
+            cut_tiles(iter([GridBlock(0, values, None, None)]), plan, spec),
             plan,
             open_session(spec, "cpu"),
             with_probabilities=True,

@@ -14,14 +14,9 @@ from numpy.typing import NDArray
 
 from kappamask_udf.bands import BANDS
 from kappamask_udf.models.spec import ModelSpec
-from kappamask_udf.pixels import (
-    NATIVE_RESOLUTION_M,
-    SATURATED_DN,
-    BandSource,
-    Calibration,
-    PixelWindow,
-)
+from kappamask_udf.pixels import NATIVE_RESOLUTION_M, BandSource, PixelWindow
 from kappamask_udf.resampling import area_sums, area_weight, upsample_linear
+from kappamask_udf.scaling import input_scale, scale_in_place, scaled_zero
 
 ALIGN_PX = 6
 """60 m in 10 m pixels: the step at which the 10, 20, 30 and 60 m grids meet."""
@@ -87,6 +82,10 @@ class GridReader:
         self._read_region = self._region.padded(ALIGN_PX).clipped(source.shape_yx)
         self._resolutions = {band: source.band_resolution_m(band) for band in spec.bands}
         self._rows = {band: self._open_rows(band) for band in spec.bands}
+        self._scales = {
+            band: input_scale(spec, index, source.calibration(band))
+            for index, band in enumerate(spec.bands)
+        }
 
     def _open_rows(self, band: str) -> BandRows:
         window = self._band_window(band, self._read_region)
@@ -132,7 +131,8 @@ class GridReader:
         bands = self._spec.bands
         read = pool.map(lambda band: self._read_band(band, window), bands)
         # By band, so that masks are decoded side by side too.
-        lost = pool.map(lambda band: self._source.read_lost([band], window), bands)
+        marked = bands if self._spec.missing_rule == "class" else ()
+        lost = pool.map(lambda band: self._source.read_lost([band], window), marked)
         numbers = dict(zip(bands, read, strict=True))
         return numbers, [mask for mask in lost if mask is not None]
 
@@ -163,6 +163,8 @@ class GridReader:
         window: PixelWindow,
     ) -> NDArray[np.bool_] | None:
         """(rows, cols) bool of a 10 m window, or `None` if nothing is missing."""
+        if self._spec.missing_rule == "as_predicted":
+            return None
         masks = [mask for mask in lost if mask.any()]
         for band, dn in numbers.items():
             if not BANDS[band].is_zero_valid and dn.min() == 0:
@@ -188,10 +190,9 @@ class GridReader:
             self._refine(out, band, dn, pixels)
         else:
             self._coarsen(out, band, dn, pixels)
-        index = self._spec.bands.index(band)
-        scale_in_place(out, self._spec, index, self._source.calibration(band))
+        scale_in_place(out, self._scales[band])
         if pixels.weights is not None:
-            out[pixels.weights == 0] = scaled_zero(self._spec, index)
+            out[pixels.weights == 0] = scaled_zero(self._scales[band])
 
     def _refine(
         self, out: NDArray[np.float32], band: str, dn: NDArray[np.uint16], pixels: "_BlockPixels"
@@ -307,37 +308,3 @@ class _BlockPixels:
             np.clip(np.arange(top - 1, top + rows + 1), 0, shape_yx[0] - 1),
             np.clip(np.arange(left - 1, left + cols + 1), 0, shape_yx[1] - 1),
         )
-
-
-def scale_in_place(
-    values: NDArray[np.float32], spec: ModelSpec, index: int, calibration: Calibration
-) -> None:
-    """Turn digital numbers of band `index` into network input, in place.
-
-    Args:
-        values: float32 digital numbers as stored, before the offset.
-        spec: says unit, bounds, centre and spread.
-        index: which of the model's bands.
-        calibration: of that band in this product.
-    """
-    divisor = calibration.quantification if spec.input_unit == "reflectance" else SATURATED_DN
-    values += np.float32(calibration.offset)
-    values *= np.float32(1 / divisor)
-    normalise_in_place(values, spec, index)
-
-
-def normalise_in_place(values: NDArray[np.float32], spec: ModelSpec, index: int) -> None:
-    """Clip and scale physical values (reflectance 0-1, or DN / 65535) of band `index`."""
-    low, high = spec.clip
-    if low is not None or high is not None:
-        np.clip(values, low, high, out=values)
-    scaling = spec.scaling[index]
-    values -= np.float32(scaling.center)
-    values *= np.float32(1 / scaling.spread)
-
-
-def scaled_zero(spec: ModelSpec, index: int) -> np.float32:
-    """What reflectance 0 of a band is as network input: the value of missing pixels."""
-    zero = np.zeros(1, np.float32)
-    normalise_in_place(zero, spec, index)
-    return np.float32(zero[0])

@@ -105,7 +105,10 @@ class ModelSession:
                 f"says {expected}"
             )
         answers = outputs[: len(tiles)]
-        if not np.isfinite(answers.sum()):
+        # The sum is finite unless a value is not, or values are far beyond any scores.
+        with np.errstate(all="ignore"):
+            is_finite = bool(np.isfinite(answers.sum()))
+        if not is_finite:
             raise ModelError(f"model {self.spec.name!r} gave values that are not finite")
         return answers
 

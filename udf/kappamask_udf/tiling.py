@@ -25,6 +25,8 @@ class TileAxis:
     def count(self) -> int:
         """Tiles along the axis: all that take part in the result of one of its cells."""
         tiling = self.tiling
+        if tiling.count == "stride":
+            return -(-(self.size_px - tiling.origin_px) // tiling.stride_px)
         if tiling.stitch == "crop":
             # The last tile is not cropped on its outer side, so it may end at the very edge.
             first_reach = tiling.origin_px + tiling.tile_px

@@ -21,6 +21,7 @@ from kappamask_catalog.results import MaskResult, write_mask
 from kappamask_catalog.sources import open_product
 from kappamask_catalog.sources.aoi import read_aoi
 from kappamask_udf.classes import MaskClass
+from kappamask_udf.models import choose_variant
 from kappamask_udf.session import Device
 
 
@@ -46,6 +47,13 @@ def mask(
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", help="Name (see `kappamask models list`) or model item."),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="One of the model's ways to treat a product, such as `original`."),
+    ] = None,
+    tiling: Annotated[
+        str | None, typer.Option(help="One of the model's other tilings, such as `grid-22`.")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = "auto",
     probabilities: Annotated[
@@ -88,9 +96,9 @@ def mask(
         )  # fmt: skip
         with open_product(product) as opened:
             registered = choose_model(model, opened.level)
-            spec = registered.spec
+            spec = choose_variant(registered.spec, profile, tiling)
             why = f", the default for {opened.level}" if model is None else ""
-            note(f"{opened.id}: masking with {spec.name} {spec.version}{why}", quiet)
+            note(f"{opened.id}: masking with {spec.run_name} {spec.version}{why}", quiet)
             job = prepare_mask(opened, spec, options)
             with tile_progress("masking", quiet) as progress:
                 result = write_mask(job, output, progress)

@@ -87,10 +87,11 @@ def cloud_cover_percent(counts: Mapping[MaskClass, int]) -> float | None:
 
 
 def mask_item_id(record: MaskRecord) -> str:
-    """Product and model; then what makes the mask another one than that of the whole product: its
-    pixels' size if not 10 m, the dilation, a short hash of the area. The same for the same request.
+    """Product and model; then what makes the mask another one than that of the whole product:
+    profile and tiling if not the model's own, its pixels' size if not 10 m, the dilation, a short
+    hash of the area. The same for the same request.
     """
-    name = f"{record.source.id}_{record.model.name}"
+    name = f"{record.source.id}_{record.model.run_name}"
     if record.resolution_m != NATIVE_RESOLUTION_M:
         name += f"_{record.resolution_m}m"
     if record.dilation_m:
@@ -159,7 +160,12 @@ def _properties(record: MaskRecord) -> dict[str, Any]:
         "kappamask:class_percentages": class_percentages(record.class_counts),
         "kappamask:class_areas": class_areas_km2(record.class_counts),
     }  # fmt: skip
-    optional = {"processing:facility": record.facility, "kappamask:device": record.device}
+    optional = {
+        "processing:facility": record.facility,
+        "kappamask:device": record.device,
+        "kappamask:profile": model.profile,
+        "kappamask:tiling": model.tiling_name,
+    }
     properties |= {name: value for name, value in optional.items() if value is not None}
     cloud_cover = cloud_cover_percent(record.class_counts)
     if cloud_cover is not None:
@@ -206,7 +212,7 @@ def _lineage(record: MaskRecord) -> str:
     steps = [
         f"Level-{record.model.level[1:]} digital numbers of {', '.join(record.model.bands)}",
         f"brought to {record.model.resolution_m} m",
-        f"classified in tiles by {record.model.name} {record.model.version}",
+        f"classified in tiles by {record.model.name} {record.model.version}{_way(record.model)}",
         f"brought to {NATIVE_RESOLUTION_M} m",
     ]
     if record.dilation_m:
@@ -214,6 +220,12 @@ def _lineage(record: MaskRecord) -> str:
     if record.resolution_m != NATIVE_RESOLUTION_M:
         steps.append(f"reduced to {record.resolution_m} m by mode")
     return "; ".join(steps)
+
+
+def _way(model: ModelSpec) -> str:
+    names = {"profile": model.profile, "tiling": model.tiling_name}
+    given = ", ".join(f"{kind} {name}" for kind, name in names.items() if name)
+    return f" ({given})" if given else ""
 
 
 def _extensions(properties: Mapping[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from kappamask_udf.models.spec import (
     BandScaling,
     ModelSpec,
     Tiling,
+    choose_variant,
     parse_model_item,
     read_model_item,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "ModelSpec",
     "RegisteredModel",
     "Tiling",
+    "choose_variant",
     "load_registry",
     "locate",
     "parse_model_item",

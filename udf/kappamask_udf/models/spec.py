@@ -15,7 +15,8 @@ from kappamask_udf.bands import BANDS
 from kappamask_udf.classes import MaskClass
 from kappamask_udf.devices import Precision
 from kappamask_udf.errors import ModelError
-from kappamask_udf.pixels import Level
+from kappamask_udf.models.profiles import Chosen, apply_choice
+from kappamask_udf.pixels import NATIVE_RESOLUTION_M, Level
 
 MULTIHASH_SHA256 = "1220"
 """Prefix of a sha2-256 multihash of 32 bytes. Source: multiformats table; the STAC file
@@ -24,7 +25,11 @@ extension stores checksums so."""
 InputUnit = Literal["reflectance", "dn_fraction"]
 Layout = Literal["nchw", "nhwc"]
 StitchMethod = Literal["blend", "crop"]
+TileCount = Literal["cover", "stride"]
 Activation = Literal["none", "softmax"]
+Resampling = Literal["context", "sinc_per_tile"]
+OffsetUse = Literal["data", "data_and_maxima_twice", "ignored"]
+MissingRule = Literal["class", "as_predicted"]
 
 _LAYOUTS: dict[tuple[str, ...], Layout] = {
     ("batch", "bands", "height", "width"): "nchw",
@@ -59,6 +64,8 @@ class Tiling:
     crop_px: int = 0
     tukey_alpha: float = 0.0
     """Share of the tapered-cosine window inside its tapers (`blend`)."""
+    count: TileCount = "cover"
+    """`cover`: as few as reach the end; `stride`: one per stride begun, as km_predict counts."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +104,29 @@ class ModelSpec:
     """The whole MLM item."""
     base: Path | None
     """Folder that a relative `href` is relative to."""
+    resampling: Resampling = "context"
+    """`context`: on the product's grid, mirrored beyond it; `sinc_per_tile`: each tile's own cut of
+    a band stretched to the tile, zeros beyond the product, as km_predict does."""
+    offset_use: OffsetUse = "data"
+    """What the product's offset is added to; `data_and_maxima_twice` as km_predict does."""
+    missing_rule: MissingRule = "class"
+    """`class`: pixels without data are class 5; `as_predicted`: they are what the network says."""
+    profile: str | None = None
+    """Name of the profile that was chosen; `None` where the item has none."""
+    tiling_name: str | None = None
+    """Name of the tiling that was chosen in place of the profile's own."""
 
     @property
     def grid_factor(self) -> int:
         """10 m pixels per model pixel along one axis."""
         return self.resolution_m // 10
+
+    @property
+    def run_name(self) -> str:
+        """The name, and what makes a run another one than the item's own: profile and tiling."""
+        default = self.item["properties"].get("kappamask:default_profile")
+        other = self.profile if self.profile != default else None
+        return "_".join(part for part in (self.name, other, self.tiling_name) if part)
 
     @property
     def not_predicted(self) -> tuple[MaskClass, ...]:
@@ -129,7 +154,10 @@ def read_model_item(path: Path) -> ModelSpec:
 
 
 def parse_model_item(
-    item: Mapping[str, Any], base: Path | None = None, origin: str = "model item"
+    item: Mapping[str, Any],
+    base: Path | None = None,
+    origin: str = "model item",
+    chosen: Chosen | None = None,
 ) -> ModelSpec:
     """The model described by an MLM item.
 
@@ -137,20 +165,36 @@ def parse_model_item(
         item: the STAC item as JSON.
         base: folder that a relative asset href is relative to.
         origin: where the item came from, for messages.
+        chosen: one of the item's profiles and tilings; by default what the item says.
 
     Raises:
-        ModelError: a field is missing or has a value that the engine cannot run.
+        ModelError: a field is missing or has a value that the engine cannot run, or no profile or
+            tiling has the name.
     """
     try:
-        return _parse(item, base)
+        return _parse(item, base, chosen or Chosen())
     except KeyError as error:
         raise ModelError(f"{origin}: the model item lacks {error.args[0]!r}") from error
     except (TypeError, ValueError, IndexError, AttributeError) as error:
         raise ModelError(f"{origin}: {error}") from error
 
 
-def _parse(item: Mapping[str, Any], base: Path | None) -> ModelSpec:
-    properties = item["properties"]
+def choose_variant(
+    spec: ModelSpec, profile: str | None = None, tiling: str | None = None
+) -> ModelSpec:
+    """The same network run in another way that its item describes.
+
+    Raises:
+        ModelError: the item has no profile or tiling of that name; the message lists them.
+    """
+    if profile is None and tiling is None:
+        return spec
+    chosen = Chosen(profile, tiling)
+    return parse_model_item(spec.item, spec.base, f"model {spec.name!r}", chosen)
+
+
+def _parse(item: Mapping[str, Any], base: Path | None, chosen: Chosen) -> ModelSpec:
+    properties, chosen = apply_choice(item["properties"], chosen)
     model_input, model_output = _only(properties["mlm:input"]), _only(properties["mlm:output"])
     bands = _parse_bands(model_input["bands"])
     asset = _model_asset(item["assets"])
@@ -161,36 +205,51 @@ def _parse(item: Mapping[str, Any], base: Path | None) -> ModelSpec:
     layout = _parse_layout(model_input["input"], model_output["result"])
     _check_tensor(model_input["input"], layout, len(bands), tiling.tile_px)
     classes = _parse_classes(model_output["classification:classes"])
-    return ModelSpec(
+    value_scaling = model_input["value_scaling"]
+    spec = ModelSpec(
         name=str(properties["mlm:name"]),
         version=str(properties["version"]),
         title=str(properties["title"]),
-        level=_one_of(Level, "kappamask:level", properties["kappamask:level"]),
+        level=_choice(properties, "kappamask:level", Level),
         bands=bands,
-        scaling=_parse_scaling(model_input["value_scaling"], len(bands)),
-        input_unit=_one_of(InputUnit, "kappamask:input_unit", properties["kappamask:input_unit"]),
+        scaling=_parse_scaling(value_scaling, len(bands)),
+        input_unit=_choice(properties, "kappamask:input_unit", InputUnit),
         clip=_parse_clip(properties.get("kappamask:clip", (None, None))),
         resolution_m=resolution_m,
         tiling=tiling,
         classes=classes,
         layout=layout,
-        activation=_one_of(Activation, "kappamask:activation", properties["kappamask:activation"]),
+        activation=_choice(properties, "kappamask:activation", Activation),
         href=str(asset["href"]),
         sha256=_parse_checksum(asset["file:checksum"]),
         size_bytes=asset.get("file:size"),
         license=str(properties.get("license", "other")),
-        precision=_one_of(
-            Precision, "kappamask:precision", properties.get("kappamask:precision", "fp32")
-        ),
+        precision=_choice(properties, "kappamask:precision", Precision, "fp32"),
         item=item,
         base=base,
+        resampling=_choice(properties, "kappamask:resampling", Resampling, "context"),
+        offset_use=_choice(properties, "kappamask:offset", OffsetUse, "data"),
+        missing_rule=_choice(properties, "kappamask:missing", MissingRule, "class"),
+        profile=chosen.profile,
+        tiling_name=chosen.tiling,
     )
+    _check_way(spec, {entry["type"] for entry in value_scaling})
+    return spec
 
 
 def _only(entries: Sequence[Any]) -> Any:
     if len(entries) != 1:
         raise ValueError(f"models have one input and one output tensor, found {len(entries)}")
     return entries[0]
+
+
+def _choice(
+    properties: Mapping[str, Any], field: str, literal: Any, default: str | None = None
+) -> Any:
+    """The value of a field that has one of a few; required where it has no default."""
+    if default is None:
+        return _one_of(literal, field, properties[field])
+    return _one_of(literal, field, properties.get(field, default))
 
 
 def _one_of(literal: Any, field: str, value: Any) -> Any:
@@ -239,6 +298,19 @@ def _parse_clip(bounds: Sequence[float | None]) -> tuple[float | None, float | N
     return low, high
 
 
+def _check_way(spec: ModelSpec, scaling_types: set[str]) -> None:
+    """Refuse ways of running that do not go together."""
+    if spec.offset_use == "data_and_maxima_twice" and scaling_types != {"min-max"}:
+        raise ValueError("kappamask:offset data_and_maxima_twice needs value_scaling min-max")
+    if spec.resampling == "sinc_per_tile" and (
+        spec.resolution_m != NATIVE_RESOLUTION_M or spec.missing_rule != "as_predicted"
+    ):
+        raise ValueError(
+            "kappamask:resampling sinc_per_tile is for the 10 m grid and looks at no mask: it "
+            "needs kappamask:resolution 10 and kappamask:missing as_predicted"
+        )
+
+
 def _parse_tiling(entry: Mapping[str, Any]) -> Tiling:
     tiling = Tiling(
         tile_px=int(entry["tile"]),
@@ -247,6 +319,7 @@ def _parse_tiling(entry: Mapping[str, Any]) -> Tiling:
         stitch=_one_of(StitchMethod, "kappamask:tiling stitch", entry["stitch"]),
         crop_px=int(entry.get("crop", 0)),
         tukey_alpha=float(entry.get("tukey_alpha", 0.0)),
+        count=_one_of(TileCount, "kappamask:tiling count", entry.get("count", "cover")),
     )
     overlap_px = tiling.tile_px - tiling.stride_px
     if not 0 < tiling.stride_px <= tiling.tile_px:
@@ -257,6 +330,8 @@ def _parse_tiling(entry: Mapping[str, Any]) -> Tiling:
         raise ValueError(
             f"tiling crop must be at most half the overlap, got {tiling.crop_px} for {overlap_px}"
         )
+    if tiling.stitch == "blend" and tiling.count != "cover":
+        raise ValueError("tiling count must be cover where tiles are blended")
     if not -tiling.tile_px < tiling.origin_px <= 0:
         raise ValueError(f"tiling origin must be in -tile+1..0, got {tiling.origin_px}")
     _check_blending(tiling)
