@@ -9,6 +9,9 @@ from typer.testing import CliRunner
 
 from kappamask_backend.cli import app
 from kappamask_catalog.scene import DEMO_DATES, DemoScene, ProductPaths, write_product
+from tests.deeplab.conftest import weights_l1c, weights_l2a
+
+__all__ = ["weights_l1c", "weights_l2a"]
 
 SIZE_PX = 306
 """102 cells of the default network: one tile, so that tests are quick."""

@@ -46,7 +46,8 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def examples_folder(demo_folder: Path) -> Path:
-    """The files that the pages speak of: the demo, `product.SAFE` in all forms, a network."""
+    """The files that the pages speak of: the demo, `product.SAFE` in all forms, a network, and a
+    web page in place of one."""
     folder = demo_folder.parent
     safe = folder / "product.SAFE"
     shutil.copytree(next(demo_folder.glob("*.SAFE")), safe)
@@ -57,6 +58,7 @@ def examples_folder(demo_folder: Path) -> Path:
     item.make_asset_hrefs_relative()
     (folder / "product.json").write_text(json.dumps(item.to_dict(include_self_link=False)))
     write_network(folder / "my-network.onnx")
+    (folder / "page.hdf5").write_text("<!DOCTYPE html><title>Sign in</title>")
     return folder
 
 

@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from kappamask_backend.cli import model_import
 from kappamask_backend.cli.console import out, print_json, reported_errors, start_logging
 from kappamask_backend.model_choice import choose_model, open_registry
 from kappamask_udf.errors import KappamaskError
@@ -94,6 +95,18 @@ def _facts(model: RegisteredModel) -> Iterable[tuple[str, str]]:
         "tiles",
         f"{tiling.tile_px} x {tiling.tile_px} px every {tiling.stride_px} px, {tiling.stitch}",
     )
+    for kind in ("profile", "tiling"):
+        for name, entry in spec.item["properties"].get(f"kappamask:{kind}s", {}).items():
+            default = ", the default" if name == spec.profile else ""
+            yield f"{kind} {name}", f"{entry.get('description', '')}{default}"
+    yield "precision", spec.precision
+    conversion = spec.item["properties"].get("kappamask:conversion")
+    if conversion:
+        yield (
+            "conversion",
+            f"probabilities within {conversion['max_difference']:.1e} of the original, "
+            f"{100 * conversion['argmax_agreement']:.3f} % of pixels in the same class",
+        )
     yield "licence", spec.license
     yield "file", f"{spec.href} ({'there' if model.is_installed else 'missing'})"
     yield "sha256", spec.sha256
@@ -136,3 +149,7 @@ def _verify(model: RegisteredModel, device: Device) -> tuple[str, str | None]:
 def _run_trial_tile(spec: ModelSpec, device: Device) -> None:
     tile = np.zeros((1, len(spec.bands), spec.tiling.tile_px, spec.tiling.tile_px), np.float32)
     open_session(spec, device).predict(tile)
+
+
+app.command("fetch")(model_import.fetch)
+app.command("import")(model_import.import_model)

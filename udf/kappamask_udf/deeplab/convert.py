@@ -91,14 +91,15 @@ def convert_weights(path: Path) -> Conversion:
     model = build_graph(weights, tile_px)
     model_bytes = model.SerializeToString()
     tiles = _trial_tiles(weights.n_bands, tile_px)
-    ours = softmax(run_once(model_bytes, tiles))
+    logits = run_once(model_bytes, tiles)
     literal = build_literal_graph(weights, tile_px).SerializeToString()
     theirs = run_once(literal, np.ascontiguousarray(tiles.transpose(0, 2, 3, 1)))
     theirs = theirs.transpose(0, 3, 1, 2)
-    if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
+    if not (np.isfinite(logits).all() and np.isfinite(theirs).all()):
         raise ModelError(
             f"{path}: the network gives values that are not finite; its weights are damaged"
         )
+    ours = softmax(logits)
     difference = float(np.abs(ours - theirs).max())
     if difference > MAX_DIFFERENCE:
         raise ModelError(
