@@ -196,6 +196,19 @@ def test_open_session_tensorrt_keeps_engines_by_network_and_gpu(
     assert session.lanes == 2
 
 
+def test_open_session_without_a_place_for_engines_keeps_none(
+    make_model: Callable[..., ModelSpec],
+    told: list[Any],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    place = tmp_path / "taken"
+    place.write_text("a file")
+    open_session(make_model(), "tensorrt", 1, engine_cache=place, probe=lambda: H100)
+    assert "trt_engine_cache_enable" not in told[0][1]
+    assert "engines are not kept" in caplog.text
+
+
 def test_open_session_auto_takes_cuda_before_cpu_and_never_tensorrt(
     make_model: Callable[..., ModelSpec], told: list[Any]
 ) -> None:

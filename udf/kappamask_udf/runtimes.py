@@ -114,7 +114,11 @@ def _open(
             raise _device_error(device, str(error)) from error
     if device == "tensorrt" and gpu is not None and setting.engine_cache is not None:
         engines = engine_folder(setting.engine_cache, spec.sha256, gpu)
-        engines.mkdir(parents=True, exist_ok=True)
+        try:
+            engines.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            logger.warning("engines are not kept: cannot write %s: %s", engines, error.strerror)
+            engines = None
     options = provider_options(device, spec.precision, engines)
     runtime = _start(spec, path, device, setting.threads, options)
     check_signature(spec, runtime)
