@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kappamask_backend.download import Progress, download, resolve_url
-from kappamask_backend.model_choice import open_registry, user_model_folder
+from kappamask_backend.model_choice import check_user_name, user_model_folder
 from kappamask_udf.errors import ChecksumError, DownloadError, MissingExtraError, ModelError
 from kappamask_udf.models import ModelSpec
-from kappamask_udf.models.store import check_name, register_model
+from kappamask_udf.models.store import register_model
 
 MIRROR_VARIABLE = "KAPPAMASK_MODEL_MIRROR"
 PUBLISHED = {
@@ -35,20 +35,6 @@ class ImportedModel:
     """Share of trial pixels that get the same class from both."""
     source_sha256: str
     """Of the weight file."""
-
-
-def check_import_name(name: str) -> str:
-    """Return `name` if an imported model may be called so.
-
-    Raises:
-        ModelError: it is no name, or that of a model that is not the user's own.
-    """
-    there = open_registry().models.get(check_name(name))
-    if there is not None and there.origin != "user":
-        raise ModelError(
-            f"{name!r} is a model of {there.origin} already; choose another name with --as"
-        )
-    return name
 
 
 def import_weights(path: Path, name: str, url: str | None = None) -> ImportedModel:
@@ -76,7 +62,7 @@ def import_weights(path: Path, name: str, url: str | None = None) -> ImportedMod
         raise MissingExtraError(
             "importing a model needs onnx and h5py; install 'openeo-kappamask[import]'"
         ) from error
-    check_import_name(name)
+    check_user_name(name)
     conversion = convert_weights(path)
     own_name = template_names()[conversion.level]
     if name != own_name and name in template_names().values():

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from affine import Affine
@@ -39,6 +40,8 @@ class MaskOptions:
     batch_size: int | None = None
     threads: int | None = None
     overwrite: bool = False
+    engine_cache: Path | None = None
+    """Where TensorRT's engines are kept between processes, if anywhere."""
 
 
 @dataclass
@@ -163,5 +166,5 @@ def prepare_mask(product: Product, spec: ModelSpec, options: MaskOptions) -> Mas
     area = None if options.aoi is None else aoi_window(options.aoi, product, factor)
     rows, cols = product.shape_yx
     window = PixelWindow(0, rows, 0, cols) if area is None else area.window
-    session = open_session(spec, options.device, options.threads)
+    session = open_session(spec, options.device, options.threads, engine_cache=options.engine_cache)
     return MaskJob(product, session, options, area, window)

@@ -17,7 +17,7 @@ from kappamask_backend.cli.console import (
     start_logging,
     tile_progress,
 )
-from kappamask_backend.model_choice import choose_model
+from kappamask_backend.model_choice import choose_model, engine_folder
 from kappamask_catalog.masking import MaskOptions, prepare_mask
 from kappamask_catalog.publish.picture import write_comparison
 from kappamask_catalog.results import MASK_FILE, MaskResult, write_mask
@@ -82,7 +82,7 @@ def _run(
         spec = choose_model(model, product.level).spec
         why = f", the default for {product.level}" if model is None else ""
         note(f"masking {product.id} with {spec.name} {spec.version}{why}", quiet)
-        options = MaskOptions(device=device, overwrite=overwrite)
+        options = MaskOptions(device=device, overwrite=overwrite, engine_cache=engine_folder())
         job = prepare_mask(product, spec, options)
         with tile_progress("masking", quiet) as progress:
             result = write_mask(job, output / "mask", progress)

@@ -15,7 +15,7 @@ from kappamask_backend.cli.console import (
     start_logging,
     tile_progress,
 )
-from kappamask_backend.model_choice import choose_model
+from kappamask_backend.model_choice import choose_model, engine_folder
 from kappamask_catalog.masking import RESULT_RESOLUTIONS_M, MaskOptions, prepare_mask
 from kappamask_catalog.results import MaskResult, write_mask
 from kappamask_catalog.sources import open_product
@@ -92,7 +92,7 @@ def mask(
             device=device, with_probabilities=probabilities,
             aoi=None if aoi is None else read_aoi(aoi),
             dilation_m=dilate, resolution_m=resolution, batch_size=batch_size,
-            threads=threads, overwrite=overwrite,
+            threads=threads, overwrite=overwrite, engine_cache=engine_folder(),
         )  # fmt: skip
         with open_product(product) as opened:
             registered = choose_model(model, opened.level)

@@ -27,11 +27,10 @@ from kappamask_backend.cli.console import (
     start_logging,
 )
 from kappamask_backend.download import Progress as DownloadProgress
-from kappamask_backend.model_choice import open_registry
+from kappamask_backend.model_choice import check_user_name, open_registry
 from kappamask_backend.model_import import (
     PUBLISHED,
     ImportedModel,
-    check_import_name,
     drop_download,
     fetch_weights,
     import_weights,
@@ -89,7 +88,7 @@ def import_model(
     """Convert weights of KappaMaskv2 and register the network. No TensorFlow is needed."""
     start_logging(quiet)
     with reported_errors(as_json):
-        check_import_name(name)
+        check_user_name(name)
         _report(_convert(file, name, None, quiet), as_json)
 
 
@@ -136,6 +135,7 @@ def _report(imported: ImportedModel, as_json: bool) -> None:
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
+    table.add_column(overflow="fold")
     rows = (
         ("name", f"{spec.name} {spec.version}"),
         ("for", f"Level-{spec.level[1:]}{', now the default' if is_default else ''}"),
