@@ -22,7 +22,7 @@ from kappamask_udf.grid import GridBlock, GridReader
 from kappamask_udf.models import ModelSpec, load_registry
 from kappamask_udf.pixels import Calibration
 from kappamask_udf.plan import plan_window
-from kappamask_udf.scaling import input_scale, normalise_in_place
+from kappamask_udf.scaling import input_scale, scale_in_place
 from kappamask_udf.session import open_session
 
 PATCH = Path(__file__).parents[3] / "shared" / "data" / "sentinel2_patch_30m.npz"
@@ -37,7 +37,7 @@ def our_answer(
     """Classes and probabilities at the centres of 30 m cells of (bands, rows, cols) reflectance."""
     values = reflectance.copy()
     for index in range(len(values)):
-        normalise_in_place(values[index], input_scale(spec, index, Calibration(10000)))
+        scale_in_place(values[index], input_scale(spec, index, Calibration(1)))
     rows, cols = values.shape[1:]
     plan = plan_window(spec, (rows * 3, cols * 3), None)
     strips = list(

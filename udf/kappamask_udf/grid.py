@@ -214,8 +214,12 @@ class GridReader:
         """Area mean of the valid 10 m pixels; the same sums whether or not any is missing."""
         source_m, target_m = self._resolutions[band], self._spec.resolution_m
         if pixels.weights is None or pixels.is_valid_inner is None:
-            inner = pixels.inner(dn, source_m // NATIVE_RESOLUTION_M).astype(np.float32)
-            np.divide(area_sums(inner, source_m, target_m), area_weight(source_m, target_m), out)
+            inner = pixels.inner(dn, source_m // NATIVE_RESOLUTION_M)
+            if source_m == target_m:
+                out[...] = inner
+                return
+            sums = area_sums(inner.astype(np.float32), source_m, target_m)
+            np.divide(sums, area_weight(source_m, target_m), out)
             return
         native = self._to_native(band, dn, pixels.window)
         valid_dn = pixels.inner_or_zero(native) * pixels.is_valid_inner

@@ -42,25 +42,31 @@ def input_scale(spec: ModelSpec, index: int, calibration: Calibration) -> InputS
 
 
 def scale_in_place(values: NDArray[np.float32], scale: InputScale) -> None:
-    """Turn float32 digital numbers, as stored, into network input, in place."""
-    values += np.float32(scale.offset)
-    values *= np.float32(1 / scale.divisor)
-    normalise_in_place(values, scale)
+    """Turn float32 digital numbers, as stored, into network input, in place.
 
-
-def normalise_in_place(values: NDArray[np.float32], scale: InputScale) -> None:
-    """Clip and scale physical values (reflectance 0-1, or DN / 65535), in place."""
-    low, high = scale.clip
+    One factor and one term, as passes over memory are what this costs.
+    """
+    spread = scale.scaling.spread
+    values *= np.float32(1 / (scale.divisor * spread))
+    term = (scale.offset / scale.divisor - scale.scaling.center) / spread
+    if term:
+        values += np.float32(term)
+    low, high = (_scaled(bound, scale) for bound in scale.clip)
     if low is not None or high is not None:
         np.clip(values, low, high, out=values)
-    values -= np.float32(scale.scaling.center)
-    values *= np.float32(1 / scale.scaling.spread)
+
+
+def _scaled(value: float | None, scale: InputScale) -> np.float32 | None:
+    """A physical value (reflectance 0-1, or DN / 65535) as network input, not clipped."""
+    if value is None:
+        return None
+    return np.float32((value - scale.scaling.center) / scale.scaling.spread)
 
 
 def scaled_zero(scale: InputScale) -> np.float32:
     """What reflectance 0 of a band is as network input: the value of missing pixels."""
-    zero = np.zeros(1, np.float32)
-    normalise_in_place(zero, scale)
+    zero = np.full(1, -scale.offset, np.float32)
+    scale_in_place(zero, scale)
     return np.float32(zero[0])
 
 

@@ -38,6 +38,8 @@ class Stitcher:
     def __init__(self, spec: ModelSpec, rows: TileAxis, cols: TileAxis, cells: PixelWindow):
         self._rows, self._cols, self._cells = rows, cols, cells
         self._channels = len(spec.classes)
+        # Tiles that are cropped share no cell, and all their weights are 1.
+        self._is_cropped = spec.tiling.stitch == "crop"
         self._done = cells.row0
         self._sums = np.zeros((self._channels, 0, cells.shape_yx[1]), np.float32)
 
@@ -52,13 +54,17 @@ class Stitcher:
             return
         self._grow(row_hi)
         rows, cols = slice(row_lo - top, row_hi - top), slice(col_lo - left, col_hi - left)
-        weighted = probabilities[:, rows, cols] * self._cols.weights(tile_col)[cols]
-        weighted *= self._rows.weights(tile_row)[rows, None]
-        self._sums[
+        sums = self._sums[
             :,
             row_lo - self._done : row_hi - self._done,
             col_lo - self._cells.col0 : col_hi - self._cells.col0,
-        ] += weighted
+        ]
+        if self._is_cropped:
+            sums[...] = probabilities[:, rows, cols]
+            return
+        weighted = probabilities[:, rows, cols] * self._cols.weights(tile_col)[cols]
+        weighted *= self._rows.weights(tile_row)[rows, None]
+        sums += weighted
 
     def _grow(self, row_hi: int) -> None:
         lacking = row_hi - self._done - self._sums.shape[1]
