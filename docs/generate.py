@@ -23,6 +23,7 @@ from kappamask_backend.cli import app
 from kappamask_catalog.scene import clouds
 from kappamask_udf import errors
 from kappamask_udf.classes import CLASS_STYLES
+from kappamask_udf.deeplab.convert import read_template
 from kappamask_udf.models import ModelSpec, load_registry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,8 +78,13 @@ class Parameter:
         elif get_origin(self.kind) is Literal:
             text = "|".join(get_args(self.kind))
         else:
-            text = _VALUE_NAMES[self.kind]
+            text = _VALUE_NAMES[self.one]
         return text.replace("|", r"\|")
+
+    @property
+    def one(self) -> Any:
+        """The type of one value where the option can be repeated."""
+        return get_args(self.kind)[0] if get_origin(self.kind) is list else self.kind
 
     @property
     def meaning(self) -> str:
@@ -90,7 +96,8 @@ class Parameter:
             bounds = f" At least {low}." if high is None else f" At most {high}."
         else:
             bounds = f" From {low} to {high}."
-        return _cell(self.info.help) + bounds
+        repeated = " Can be repeated." if self.is_option and self.one is not self.kind else ""
+        return _cell(self.info.help) + bounds + repeated
 
     @property
     def default_text(self) -> str:
@@ -209,6 +216,11 @@ def model_cards() -> str:
     return "\n".join(cards)
 
 
+def kappamask_cards() -> str:
+    """The networks of KappaMask 2, whose files are made when their weights are imported."""
+    return "\n".join(_model_card(read_template(level)) for level in ("L1C", "L2A"))
+
+
 def _model_card(spec: ModelSpec) -> str:
     properties, tiling = spec.item["properties"], spec.tiling
     makers = (f"[{one['name']}]({one['url']})" for one in properties.get("providers", ()))
@@ -223,13 +235,30 @@ def _model_card(spec: ModelSpec) -> str:
         ("classes", ", ".join(one.style.title for one in spec.classes)),
         ("not predicted", ", ".join(one.style.title for one in spec.not_predicted) or "none"),
         ("tiles", f"{tiling.tile_px} px, {overlap_px} px overlap, put together by {tiling.stitch}"),
-        ("file", f"`{spec.href}`"),
-        ("size", "unknown" if spec.size_bytes is None else f"{spec.size_bytes} bytes"),
-        ("sha256", f"`{spec.sha256}`"),
+        *_way_rows(properties),
+        *_file_rows(spec),
         *(("cite as", f"[{link['title']}]({link['href']})") for link in _citations(spec)),
     ]
     table = "\n".join(_table(("field", "value"), rows))
     return f"## {spec.name}\n\n{properties['description']}\n\n{table}"
+
+
+def _way_rows(properties: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (f"{kind} `{name}`", entry["description"])
+        for kind in ("profile", "tiling")
+        for name, entry in properties.get(f"kappamask:{kind}s", {}).items()
+    ]
+
+
+def _file_rows(spec: ModelSpec) -> list[tuple[str, str]]:
+    if spec.size_bytes is None:
+        return [("file", spec.href)]
+    return [
+        ("file", f"`{spec.href}`"),
+        ("size", f"{spec.size_bytes} bytes"),
+        ("sha256", f"`{spec.sha256}`"),
+    ]
 
 
 def _citations(spec: ModelSpec) -> list[Mapping[str, str]]:
@@ -349,6 +378,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "classes": classes,
     "errors": error_tree,
     "model-cards": model_cards,
+    "kappamask-cards": kappamask_cards,
     "scene-truth": scene_truth,
     "scene-weather": scene_weather,
     "python": python_api,

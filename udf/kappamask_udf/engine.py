@@ -33,6 +33,8 @@ QUEUE_DEPTH = 3
 
 Progress = Callable[[int, int], None]
 """Called with tiles done and tiles in all."""
+Answer = Callable[..., NDArray[np.float32]]
+"""`ModelSession.predict` or `score`."""
 
 
 @dataclass
@@ -78,14 +80,19 @@ def predict(
     check_level(spec, source)
     plan = plan_window(spec, source.shape_yx, window)
     return predict_tiles(
-        _read_tiles(source, spec, plan, threads or default_threads()), plan, session,
+        read_tiles(source, spec, plan, threads or default_threads()), plan, session,
         batch_size=batch_size, with_probabilities=with_probabilities, progress=progress,
     )  # fmt: skip
 
 
-def _read_tiles(
+def read_tiles(
     source: BandSource, spec: ModelSpec, plan: Plan, threads: int
 ) -> Iterator[Tile | MissingRows]:
+    """The tiles of a plan as network input, with the missing pixels of the rows in between.
+
+    Raises:
+        CorruptDataError: a band cannot be decoded.
+    """
     if spec.resampling == "sinc_per_tile":
         return TilewiseReader(source, spec, plan, threads).tiles()
     reader = GridReader(source, spec, plan.input_cells, threads)
@@ -113,13 +120,20 @@ def predict_tiles(
     """`predict` for tiles that are network input already, with the missing pixels in between."""
     size = batch_size or session.default_batch_size()
     batches = run_ahead(_gather(tiles, size), QUEUE_DEPTH)
-    # Tiles that are cut and not blended need no probabilities where only the class is asked for.
-    as_scores = session.spec.tiling.stitch == "crop" and not with_probabilities
-    answered = run_ahead(_infer(batches, session, size, as_scores), QUEUE_DEPTH)
+    answer = choose_answer(session, with_probabilities)
+    answered = run_ahead(_infer(batches, session, size, answer), QUEUE_DEPTH)
     try:
         yield from _assemble(answered, plan, session.spec, with_probabilities, progress)
     finally:
         answered.close()
+
+
+def choose_answer(session: ModelSession, with_probabilities: bool) -> Answer:
+    """What the network is asked for: tiles that are cut and not blended need no probabilities where
+    only the class is wanted.
+    """
+    needs_scores_only = session.spec.tiling.stitch == "crop" and not with_probabilities
+    return session.score if needs_scores_only else session.predict
 
 
 def _gather(tiles: Iterable[Tile | MissingRows], size: int) -> Iterator[_Batch]:
@@ -138,10 +152,9 @@ def _gather(tiles: Iterable[Tile | MissingRows], size: int) -> Iterator[_Batch]:
 
 
 def _infer(
-    batches: Iterator[_Batch], session: ModelSession, size: int, as_scores: bool
+    batches: Iterator[_Batch], session: ModelSession, size: int, answer: Answer
 ) -> Iterator[_Batch]:
     """The batches in order with their results, as many at a time as the session has lanes."""
-    answer = session.score if as_scores else session.predict
     under_way: deque[tuple[_Batch, Future[NDArray[np.float32]] | None]] = deque()
     with ThreadPoolExecutor(session.lanes, thread_name_prefix="infer") as pool:
         for batch in batches:

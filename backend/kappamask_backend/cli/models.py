@@ -8,9 +8,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from kappamask_backend.cli import model_import
+from kappamask_backend.cli import model_import, optimize
 from kappamask_backend.cli.console import out, print_json, reported_errors, start_logging
-from kappamask_backend.model_choice import choose_model, open_registry
+from kappamask_backend.model_choice import choose_model, engine_folder, open_registry
 from kappamask_udf.errors import KappamaskError
 from kappamask_udf.models import ModelSpec, RegisteredModel, verify_checksum
 from kappamask_udf.session import Device, open_session
@@ -75,6 +75,7 @@ def show_model(name: Name, as_json: AsJson = False) -> None:
             return
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(style="bold")
+        table.add_column(overflow="fold")
         for label, value in _facts(model):
             table.add_row(label, Text(value))
         out.print(table)
@@ -148,8 +149,9 @@ def _verify(model: RegisteredModel, device: Device) -> tuple[str, str | None]:
 
 def _run_trial_tile(spec: ModelSpec, device: Device) -> None:
     tile = np.zeros((1, len(spec.bands), spec.tiling.tile_px, spec.tiling.tile_px), np.float32)
-    open_session(spec, device).predict(tile)
+    open_session(spec, device, engine_cache=engine_folder()).predict(tile)
 
 
 app.command("fetch")(model_import.fetch)
 app.command("import")(model_import.import_model)
+app.command("optimize")(optimize.optimize)

@@ -20,7 +20,7 @@ from kappamask_udf.deeplab.keras_file import read_keras_layers
 from kappamask_udf.deeplab.literal import build_literal_graph
 from kappamask_udf.deeplab.weights import NetworkWeights, match_layers
 from kappamask_udf.errors import ModelError
-from kappamask_udf.models.spec import MULTIHASH_SHA256
+from kappamask_udf.models.spec import MULTIHASH_SHA256, ModelSpec, parse_model_item
 from kappamask_udf.pixels import Level
 from kappamask_udf.runtimes import run_once
 from kappamask_udf.session import softmax
@@ -152,6 +152,16 @@ def build_item(conversion: Conversion, name: str, source: WeightSource) -> dict[
 def template_names() -> Mapping[Level, str]:
     """The name under which a converted network becomes its level's default."""
     return {"L1C": "kappamask-v2-l1c", "L2A": "kappamask-v2-l2a"}
+
+
+def read_template(level: Level) -> ModelSpec:
+    """What the item of a level's network says, before there is a file."""
+    item = _template(level)
+    item["assets"]["model"] |= {
+        "href": "made when the weights are imported",
+        "file:checksum": MULTIHASH_SHA256 + 64 * "0",
+    }
+    return parse_model_item(item, origin=template_names()[level])
 
 
 def _template(level: Level) -> dict[str, Any]:
