@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from kappamask_backend.benchmark import Report, Setting, run_benchmark
+from kappamask_backend.cli import network_benchmark
 from kappamask_backend.cli.console import (
     err,
     note,
@@ -27,6 +28,8 @@ FULL_PX = 10980
 _FIRST_DATE = datetime.combine(DEMO_DATES[0], datetime.min.time())
 
 app = typer.Typer(help="Measure time and memory; make products of any size.")
+
+app.command("network")(network_benchmark.network)
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 

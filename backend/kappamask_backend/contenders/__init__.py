@@ -1,0 +1,1 @@
+"""Contenders of `kappamask benchmark network`, each run in a process of its own."""
