@@ -18,6 +18,13 @@ core knows nothing of exit codes or HTTP; the edges map these classes once.
       MissingExtraError
       OutputError
         OutputExistsError
+      StoreError                collections, items and their files
+        NotInStoreError
+        InvalidQueryError
+        InvalidDocumentError
+        ClaimLostError
+        StorageError
+      SourceError               a collection of products
 """
 
 
@@ -79,3 +86,31 @@ class OutputError(KappamaskError):
 
 class OutputExistsError(OutputError):
     """There is a result already and overwriting was not asked for."""
+
+
+class StoreError(KappamaskError):
+    """The store of collections and items cannot do what was asked."""
+
+
+class NotInStoreError(StoreError):
+    """There is no such collection or item, or it is not for this caller."""
+
+
+class InvalidQueryError(StoreError):
+    """A search cannot be understood."""
+
+
+class InvalidDocumentError(StoreError):
+    """A document cannot be kept as a collection or item."""
+
+
+class ClaimLostError(StoreError):
+    """Somebody else makes this mask by now."""
+
+
+class StorageError(StoreError):
+    """A file of a published mask cannot be written, read or removed."""
+
+
+class SourceError(KappamaskError):
+    """A collection of products cannot be searched."""

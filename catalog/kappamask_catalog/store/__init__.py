@@ -1,0 +1,1 @@
+"""Where collections and items of masks are kept and found."""
