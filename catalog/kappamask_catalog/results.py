@@ -1,4 +1,4 @@
-"""A mask on disk: rasters, thumbnail, item and the model's description, visible all at once."""
+"""A mask on disk: rasters, pictures, item and the model's description, visible all at once."""
 
 import json
 from collections.abc import Mapping
@@ -29,14 +29,16 @@ from kappamask_catalog.publish.item import (
     class_percentages,
     cloud_cover_percent,
 )
+from kappamask_catalog.publish.previews import PREVIEW_PX, THUMBNAIL_PX, write_preview
 from kappamask_catalog.publish.result import ResultFolder
-from kappamask_catalog.publish.thumbnail import write_thumbnail
+from kappamask_catalog.sources.naming import product_name
 from kappamask_udf.classes import MaskClass
 from kappamask_udf.engine import Progress
 from kappamask_udf.session import default_threads
 
 MASK_FILE = "mask.tif"
 PROBABILITIES_FILE = "probabilities.tif"
+PREVIEW_FILE = "preview.png"
 THUMBNAIL_FILE = "thumbnail.png"
 _SOFTWARE = ("openeo-kappamask", "onnxruntime", "onnxruntime-gpu", "rasterio")
 
@@ -138,7 +140,7 @@ def write_mask(
     """
     start = perf_counter()
     spec, product = job.session.spec, job.product
-    target = output or Path(f"{product.id}_{spec.run_name}")
+    target = output or Path(f"{product_name(product.item)}_{spec.run_name}")
     counts = ClassCounts()
     with ResultFolder(target, overwrite=job.options.overwrite) as folder:
         with (
@@ -148,7 +150,8 @@ def write_mask(
             for strip in strips:
                 writer.write(strip.row0, strip.classes, strip.probabilities)
             writer.finish()
-        write_thumbnail(folder.path / MASK_FILE, folder.path / THUMBNAIL_FILE)
+        write_preview(folder.path / MASK_FILE, folder.path / PREVIEW_FILE, PREVIEW_PX)
+        write_preview(folder.path / MASK_FILE, folder.path / THUMBNAIL_FILE, THUMBNAIL_PX)
         item = _write_documents(job, counts, folder.path, target)
         folder.commit()
     names = sorted(path.name for path in target.iterdir())
@@ -166,7 +169,12 @@ def write_mask(
 
 def _write_documents(job: MaskJob, counts: ClassCounts, folder: Path, target: Path) -> pystac.Item:
     """Write the item and the model's description; links are seen from the final folder."""
-    assets = {"mask": MASK_FILE, "probabilities": PROBABILITIES_FILE, "thumbnail": THUMBNAIL_FILE}
+    assets = {
+        "mask": MASK_FILE,
+        "probabilities": PROBABILITIES_FILE,
+        "preview": PREVIEW_FILE,
+        "thumbnail": THUMBNAIL_FILE,
+    }
     aoi = job.options.aoi
     record = MaskRecord(
         source=job.product.item,

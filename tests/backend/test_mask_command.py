@@ -64,7 +64,7 @@ def test_mask_writes_a_valid_result(whole: Path, product: ProductPaths) -> None:
     (item_path,) = [p for p in whole.glob("*.json") if p.name != "model.json"]
     item = pystac.Item.from_file(str(item_path))
     assert validate_item(json.loads(item_path.read_text())) == []
-    assert {"mask", "probabilities", "thumbnail"} == set(item.assets)
+    assert {"mask", "probabilities", "preview", "thumbnail"} == set(item.assets)
     for asset in item.get_assets().values():
         assert Path(asset.get_absolute_href() or "").is_file()
     assert item.properties["kappamask:model"] == "ukis-csmask-6b-l1c"

@@ -2,24 +2,30 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import antimeridian
 import pystac
 import shapely
 from affine import Affine
-from pyproj import Transformer
 from pystac.utils import datetime_to_str
-from shapely.geometry import mapping, shape
+from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
-from shapely.geometry.polygon import orient
 
 from kappamask_catalog.publish.carried import carried_extensions, carried_properties
 from kappamask_catalog.publish.classification import build_classification_classes
+from kappamask_catalog.publish.footprint import (
+    as_bbox,
+    as_geojson,
+    common_area,
+    outline,
+    valid_area,
+)
+from kappamask_catalog.sources.naming import acquisition_key, product_name, product_version
 from kappamask_udf.classes import MaskClass
 from kappamask_udf.models import ModelSpec
 from kappamask_udf.models.spec import MULTIHASH_SHA256
@@ -32,19 +38,20 @@ _EXTENSION = "https://stac-extensions.github.io/{}/schema.json"
 _EXTENSIONS = tuple(
     _EXTENSION.format(name)
     for name in (
-        "projection/v2.0.0", "raster/v2.0.0", "classification/v2.0.0", "processing/v1.1.0",
-        "file/v2.1.0",
+        "projection/v2.0.0", "raster/v2.0.0", "classification/v2.0.0", "processing/v1.2.0",
+        "file/v2.1.0", "version/v1.2.0",
     )
 )  # fmt: skip
 _EO_EXTENSION = _EXTENSION.format("eo/v1.1.0")
 _PROCESSING_LEVEL = "L4"
 """Output of a model. Source: best practices of the MLM extension, processing extension."""
-_EDGE_POINTS = 21  # Per side of the window, since straight edges of a UTM grid are bent in degrees.
-_DEGREE_DIGITS = 6
-_SIMPLIFY_DEG = 2e-5  # About 2 m, a fifth of a pixel.
 _VALID = (
     MaskClass.CLEAR, MaskClass.CLOUD_SHADOW, MaskClass.SEMI_TRANSPARENT_CLOUD, MaskClass.CLOUD,
 )  # fmt: skip
+_PICTURES = {
+    "preview": ("Classes in their colours", ("overview", "visual")),
+    "thumbnail": ("Thumbnail", ("thumbnail",)),
+}
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 
@@ -72,7 +79,7 @@ class MaskRecord:
     """Version by name."""
     created: datetime
     files: Mapping[str, Path] = field(default_factory=dict)
-    """Asset key (`mask`, `probabilities`, `thumbnail`) to file."""
+    """Asset key (`mask`, `probabilities`, `preview`, `thumbnail`) to file."""
     device: str | None = None
     """What the model ran on, such as `cpu`."""
     facility: str | None = None
@@ -86,12 +93,19 @@ def cloud_cover_percent(counts: Mapping[MaskClass, int]) -> float | None:
     return None if valid == 0 else round(100 * clouds / valid, 4)
 
 
-def mask_item_id(record: MaskRecord) -> str:
-    """Product and model; then what makes the mask another one than that of the whole product:
-    profile and tiling if not the model's own, its pixels' size if not 10 m, the dilation, a short
-    hash of the area. The same for the same request.
+def plain_mask_id(product: str, model: ModelSpec) -> str:
+    """Id of a whole product's mask: full name of the product, the model with its profile and
+    tiling if not its own, and the model's version, so that versions stand side by side.
     """
-    name = f"{record.source.id}_{record.model.run_name}"
+    version = re.sub(r"[^A-Za-z0-9.-]+", "-", model.version)
+    return f"{product}_{model.run_name}_v{version}"
+
+
+def mask_item_id(record: MaskRecord) -> str:
+    """`plain_mask_id` and what makes the mask another one than that of the whole product: its
+    pixels' size if not 10 m, the dilation, a short hash of the area. The same for the same request.
+    """
+    name = plain_mask_id(product_name(record.source), record.model)
     if record.resolution_m != NATIVE_RESOLUTION_M:
         name += f"_{record.resolution_m}m"
     if record.dilation_m:
@@ -109,12 +123,19 @@ def build_mask_item(record: MaskRecord, folder: Path) -> pystac.Item:
     Asset hrefs are relative to the item. `eo:cloud_cover` is that of the mask; the product's own
     figure is kept in `kappamask:product_cloud_cover`. Percentages are before dilation.
     """
-    geometry = footprint(record)
+    source_area = None if record.source.geometry is None else shape(record.source.geometry)
+    has_gaps = record.class_counts[MaskClass.MISSING] > 0 and "mask" in record.files
+    geometry = common_area(
+        outline(record.epsg, record.transform, record.shape_yx),
+        source_area,
+        record.area,
+        valid_area(record.files["mask"]) if has_gaps else None,
+    )
     properties = _properties(record)
     item = pystac.Item(
         id=mask_item_id(record),
-        geometry=_rounded(geometry),
-        bbox=[round(value, _DEGREE_DIGITS) for value in antimeridian.bbox(mapping(geometry))],
+        geometry=as_geojson(geometry),
+        bbox=as_bbox(geometry),
         datetime=record.source.datetime,
         properties=properties,
         stac_extensions=_extensions(properties),
@@ -135,11 +156,12 @@ def build_mask_item(record: MaskRecord, folder: Path) -> pystac.Item:
 
 def _properties(record: MaskRecord) -> dict[str, Any]:
     source, model = record.source.properties, record.model
+    name = product_name(record.source)
     rows, cols = record.shape_yx
     native = record.transform
     properties: dict[str, Any] = {
         **carried_properties(record.source),
-        "title": f"Cloud mask of {record.source.id}",
+        "title": f"Cloud mask of {name}",
         "description": _description(record),
         "created": datetime_to_str(record.created),
         "gsd": record.resolution_m,
@@ -149,15 +171,21 @@ def _properties(record: MaskRecord) -> dict[str, Any]:
         "proj:bbox": [
             native.c, native.f + native.e * rows, native.c + native.a * cols, native.f,
         ],
+        "version": str(product_version(source, name)),
         "processing:level": _PROCESSING_LEVEL,
+        "processing:datetime": datetime_to_str(record.created),
+        "processing:version": model.version,
         "processing:software": dict(record.software),
         "processing:lineage": _lineage(record),
         "kappamask:model": model.name,
         "kappamask:model_version": model.version,
         "kappamask:level": model.level,
+        "kappamask:product": name,
+        "kappamask:acquisition": acquisition_key(source, name, _source_time(record.source)),
         "kappamask:dilation": record.dilation_m,
         "kappamask:not_predicted": [one.stac_name for one in model.not_predicted],
         "kappamask:class_percentages": class_percentages(record.class_counts),
+        "kappamask:missing_percentage": missing_percentage(record.class_counts),
         "kappamask:class_areas": class_areas_km2(record.class_counts),
     }  # fmt: skip
     optional = {
@@ -176,13 +204,22 @@ def _properties(record: MaskRecord) -> dict[str, Any]:
 
 
 def class_percentages(counts: Mapping[MaskClass, int]) -> dict[str, float]:
-    """Share of each class in all pixels inside the area, percent; undefined pixels do not count."""
-    counted = {one: count for one, count in counts.items() if one is not MaskClass.UNDEFINED}
-    total = sum(counted.values())
-    return {
-        mask_class.stac_name: round(100 * count / total, 4) if total else 0.0
-        for mask_class, count in counted.items()
-    }
+    """Share of each class of the surface and the sky in the valid pixels, percent."""
+    total = sum(counts[one] for one in _VALID)
+    return {one.stac_name: round(100 * counts[one] / total, 4) if total else 0.0 for one in _VALID}
+
+
+def missing_percentage(counts: Mapping[MaskClass, int]) -> float:
+    """Share of missing pixels in those inside the area, percent; 0 where there is none."""
+    inside = sum(count for one, count in counts.items() if one is not MaskClass.UNDEFINED)
+    return round(100 * counts[MaskClass.MISSING] / inside, 4) if inside else 0.0
+
+
+def _source_time(source: pystac.Item) -> datetime:
+    """When the product was acquired; of a range, the beginning."""
+    if source.datetime is not None:
+        return source.datetime
+    return datetime.fromisoformat(str(source.properties["start_datetime"]))
 
 
 def class_areas_km2(counts: Mapping[MaskClass, int]) -> dict[str, float]:
@@ -238,9 +275,10 @@ def _asset(key: str, path: Path, record: MaskRecord) -> pystac.Asset:
         "file:size": path.stat().st_size,
         "file:checksum": MULTIHASH_SHA256 + _sha256(path),
     }
-    if key == "thumbnail":
+    if key in _PICTURES:
+        picture, shown_as = _PICTURES[key]
         return pystac.Asset(
-            f"./{path.name}", "Thumbnail", media_type="image/png", roles=["thumbnail"],
+            f"./{path.name}", picture, media_type="image/png", roles=list(shown_as),
             extra_fields=fields,
         )  # fmt: skip
     fields |= {
@@ -285,7 +323,7 @@ def _source_link(record: MaskRecord, folder: Path) -> pystac.Link:
             href = Path(href).absolute().as_uri()
     is_item = href.endswith(".json") or record.source_href.startswith("http")
     media_type = "application/geo+json" if is_item else None
-    return pystac.Link("derived_from", href, media_type, record.source.id)
+    return pystac.Link("derived_from", href, media_type, product_name(record.source))
 
 
 def _model_link(model: ModelSpec) -> pystac.Link:
@@ -293,42 +331,3 @@ def _model_link(model: ModelSpec) -> pystac.Link:
         "mlm:model", f"./{MODEL_ITEM_FILE}", "application/geo+json", model.title,
         extra_fields={"mlm:name": model.name},
     )  # fmt: skip
-
-
-def footprint(record: MaskRecord) -> BaseGeometry:
-    """What the mask covers in WGS 84: the raster's outline, inside the product's own footprint and
-    the area of interest where these meet it; split at the antimeridian (RFC 7946).
-    """
-    geometry = _outline(record)
-    for other in (_source_footprint(record.source), record.area):
-        if other is None:
-            continue
-        common = shapely.intersection(geometry, other)
-        polygons = [part for part in shapely.get_parts(common) if part.geom_type == "Polygon"]
-        if polygons:
-            geometry = shapely.union_all(polygons)
-    simple = shapely.simplify(geometry, _SIMPLIFY_DEG)
-    # Exterior rings counter-clockwise, as RFC 7946 asks.
-    parts = [orient(part) for part in shapely.get_parts(simple)]
-    return parts[0] if len(parts) == 1 else shapely.multipolygons(parts)
-
-
-def _source_footprint(source: pystac.Item) -> BaseGeometry | None:
-    return None if source.geometry is None else shapely.make_valid(shape(source.geometry))
-
-
-def _outline(record: MaskRecord) -> BaseGeometry:
-    (rows, cols), native = record.shape_yx, record.transform
-    west, north = native.c, native.f
-    box = shapely.box(west, north + native.e * rows, west + native.a * cols, north)
-    side = max(native.a * cols, -native.e * rows)
-    edges = shapely.segmentize(box, side / (_EDGE_POINTS - 1))
-    to_degrees = Transformer.from_crs(record.epsg, 4326, always_xy=True)
-    points = [to_degrees.transform(x, y) for x, y in edges.exterior.coords]
-    return shape(antimeridian.fix_shape(mapping(shapely.Polygon(points))))
-
-
-def _rounded(geometry: BaseGeometry) -> dict[str, Any]:
-    rounded = shapely.transform(geometry, lambda xy: xy.round(_DEGREE_DIGITS))
-    document: dict[str, Any] = mapping(rounded)
-    return document

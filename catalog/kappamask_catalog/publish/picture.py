@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from kappamask_catalog.publish.thumbnail import color_classes, read_reduced
+from kappamask_catalog.publish.previews import color_classes, read_reduced
 from kappamask_udf.classes import MaskClass
 from kappamask_udf.errors import OutputError
 from kappamask_udf.pixels import BandSource, PixelWindow

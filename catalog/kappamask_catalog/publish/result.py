@@ -19,7 +19,14 @@ PARTIAL_MARK = ".partial-"
 """In the name of every folder that holds something unfinished."""
 
 _KNOWN_NAMES = frozenset(
-    {"mask.tif", "probabilities.tif", "thumbnail.png", "model.json", "picture.png"}
+    {
+        "mask.tif",
+        "probabilities.tif",
+        "preview.png",
+        "thumbnail.png",
+        "model.json",
+        "picture.png",
+    }
 )
 _SIDECAR = ".aux.xml"
 """GDAL and QGIS leave statistics beside a raster in such files."""
@@ -213,7 +220,7 @@ def _remove_leftovers(parent: Path, target_name: str) -> None:
     leftovers = [path for path in parent.iterdir() if path.name.startswith(prefix)]
     for path in leftovers:
         pid = path.name.removeprefix(prefix).partition("-")[0]
-        if not pid.isdecimal() or _is_alive(int(pid)):
+        if not pid.isdecimal() or is_alive(int(pid)):
             continue
         target = parent / target_name
         if path.name.endswith(_OLD_SUFFIX) and not target.exists():
@@ -222,7 +229,8 @@ def _remove_leftovers(parent: Path, target_name: str) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this host runs."""
     if os.name == "nt":
         return True  # `os.kill` would end the process there, whatever the signal.
     try:

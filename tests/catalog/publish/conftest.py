@@ -17,7 +17,7 @@ from shapely.geometry import mapping
 
 from kappamask_catalog.publish.cog import CogWriter, build_mask_profile, build_probability_profile
 from kappamask_catalog.publish.item import MaskRecord
-from kappamask_catalog.publish.thumbnail import write_thumbnail
+from kappamask_catalog.publish.previews import THUMBNAIL_PX, write_preview
 from kappamask_udf.classes import MaskClass
 from kappamask_udf.models import load_registry
 
@@ -117,7 +117,7 @@ def result_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         with CogWriter(path, profile) as writer:
             writer.write(0, pixels)
             writer.finish()
-    write_thumbnail(mask, folder / "thumbnail.png")
+    write_preview(mask, folder / "thumbnail.png", THUMBNAIL_PX)
     return {"mask": mask, "probabilities": probabilities, "thumbnail": folder / "thumbnail.png"}
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import antimeridian
+import numpy as np
 import pystac
 import pytest
 import shapely
 from affine import Affine
 from shapely.geometry import mapping, shape
 
+from kappamask_catalog.publish.cog import CogWriter, build_mask_profile
 from kappamask_catalog.publish.item import MaskRecord, build_mask_item, mask_item_id
 from kappamask_catalog.publish.validation import validate_item
 from kappamask_udf.classes import MaskClass
@@ -91,12 +93,14 @@ def test_item_without_valid_pixels_has_no_cloud_cover(make_record: MakeRecord) -
     assert validate_item(item) == []
 
 
-def test_item_shares_and_areas_leave_out_undefined_pixels(make_record: MakeRecord) -> None:
+def test_item_shares_are_over_valid_pixels_and_undefined_ones_do_not_count(
+    make_record: MakeRecord,
+) -> None:
     properties = build(make_record())["properties"]
     assert properties["kappamask:class_percentages"] == {
-        "clear": 50.0, "cloud_shadow": 10.0, "semi_transparent_cloud": 5.0, "cloud": 15.0,
-        "missing": 20.0,
+        "clear": 62.5, "cloud_shadow": 12.5, "semi_transparent_cloud": 6.25, "cloud": 18.75,
     }  # fmt: skip
+    assert properties["kappamask:missing_percentage"] == 20.0  # 2000 / 10000
     assert properties["kappamask:class_areas"]["cloud"] == 0.15  # 1500 px of 100 m2
     assert sum(properties["kappamask:class_areas"].values()) == pytest.approx(1.0)
 
@@ -174,8 +178,40 @@ def test_item_of_a_local_product_names_no_path_of_the_machine(make_record: MakeR
     assert "/results" not in json.dumps(item)
 
 
-def test_item_id_is_product_and_model(make_record: MakeRecord) -> None:
-    assert mask_item_id(make_record()) == "S2A_T33TVL_20240310T100021_L1C_ukis-csmask-6b-l1c"
+def test_item_id_is_full_product_name_and_model_with_version(make_record: MakeRecord) -> None:
+    """Ids of product items often leave out baseline and time of processing."""
+    name = "S2A_MSIL1C_20240310T100021_N0510_R122_T33TVL_20240310T120000"
+    assert mask_item_id(make_record()) == f"{name}_ukis-csmask-6b-l1c_v1.0.0"
+    nameless = make_record(source=product_item(EARTH_SEARCH))
+    assert mask_item_id(nameless) == "S2A_T33TVL_20240310T100021_L1C_ukis-csmask-6b-l1c_v1.0.0"
+
+
+def test_item_names_product_acquisition_and_version(make_record: MakeRecord) -> None:
+    properties = build(make_record())["properties"]
+    name = "S2A_MSIL1C_20240310T100021_N0510_R122_T33TVL_20240310T120000"
+    assert properties["kappamask:product"] == name
+    assert properties["kappamask:acquisition"] == "s2a_33TVL_20240310T100021_20240310T100021"
+    assert properties["version"] == "05.10-20240310T120000"
+    assert properties["processing:version"] == "1.0.0"
+    assert properties["processing:datetime"] == "2026-01-02T03:04:05Z"
+
+
+def test_item_geometry_leaves_out_what_is_missing(
+    make_record: MakeRecord, tmp_path: Path, result_files: dict[str, Path]
+) -> None:
+    classes = np.full(SHAPE_YX, MaskClass.CLEAR, np.uint8)
+    classes[:, :45] = MaskClass.MISSING
+    classes[60, 70] = MaskClass.MISSING
+    with CogWriter(tmp_path / "half.tif", build_mask_profile(SHAPE_YX, TRANSFORM, EPSG)) as one:
+        one.write(0, classes)
+        one.finish()
+    record = make_record(files={**result_files, "mask": tmp_path / "half.tif"})
+    geometry = shape(build(record)["geometry"])
+    right = outline(EPSG, TRANSFORM @ Affine.translation(45, 0), (120, 45))
+    assert geometry.covers(right.buffer(-1e-5))
+    assert geometry.symmetric_difference(right).area < right.area * 3e-2
+    assert geometry.geom_type == "Polygon"
+    assert len(geometry.interiors) == 0
 
 
 def test_item_id_same_area_is_the_same_and_others_differ(make_record: MakeRecord) -> None:

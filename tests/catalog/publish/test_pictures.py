@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kappamask_catalog.publish.picture import PANEL_PX, write_comparison
-from kappamask_catalog.publish.thumbnail import write_thumbnail
+from kappamask_catalog.publish.previews import THUMBNAIL_PX, write_preview
 from kappamask_udf.classes import MaskClass
 from kappamask_udf.errors import OutputError
 from kappamask_udf.pixels import Calibration, Level, PixelWindow
@@ -41,7 +41,7 @@ class HalfCloudy:
 
 
 def test_thumbnail_is_small_and_in_class_colors(wide_mask: Path, tmp_path: Path) -> None:
-    write_thumbnail(wide_mask, tmp_path / "t.png")
+    write_preview(wide_mask, tmp_path / "t.png", THUMBNAIL_PX)
     with Image.open(tmp_path / "t.png") as image:
         assert image.size == (512, 205)
         assert image.mode == "RGBA"
@@ -53,7 +53,7 @@ def test_thumbnail_is_small_and_in_class_colors(wide_mask: Path, tmp_path: Path)
 def test_thumbnail_of_a_small_mask_is_not_enlarged(
     result_files: dict[str, Path], tmp_path: Path
 ) -> None:
-    write_thumbnail(result_files["mask"], tmp_path / "t.png")
+    write_preview(result_files["mask"], tmp_path / "t.png", THUMBNAIL_PX)
     with Image.open(tmp_path / "t.png") as image:
         assert image.size == (90, 120)
 
@@ -85,6 +85,6 @@ def test_comparison_has_a_legend_of_the_classes(wide_mask: Path, tmp_path: Path)
 def test_pictures_that_cannot_be_written_are_named(wide_mask: Path, tmp_path: Path) -> None:
     path = tmp_path / "absent" / "t.png"
     with pytest.raises(OutputError, match="absent"):
-        write_thumbnail(wide_mask, path)
+        write_preview(wide_mask, path, THUMBNAIL_PX)
     with pytest.raises(OutputError, match="absent"):
         write_comparison(HalfCloudy(), wide_mask, wide_mask, path)

@@ -34,7 +34,7 @@ BREAKS: list[tuple[str, Any, str]] = [
     ("properties/view:sun_elevation", 91, "view/v1.0.0"),
     ("properties/s2:invented", 1, "sentinel-2/v1.0.0"),
     ("properties/sat:orbit_state", "up", "sat/v1.0.0"),
-    ("properties/processing:software", "kappamask", "processing/v1.1.0"),
+    ("properties/processing:software", "kappamask", "processing/v1.2.0"),
     ("assets/mask/file:checksum", "sha256:12", "file/v2.1.0"),
     ("assets/mask/raster:sampling", "line", "raster/v2.0.0"),
     ("assets/mask/raster:bands", [{}], "raster/v2.0.0"),
@@ -60,7 +60,7 @@ def test_validate_broken_item_is_found(
 
 
 def test_validate_unknown_extension_is_a_problem(document: Document) -> None:
-    uri = "https://stac-extensions.github.io/render/v2.0.0/schema.json"
+    uri = "https://stac-extensions.github.io/timestamps/v1.1.0/schema.json"
     document["stac_extensions"].append(uri)
     assert validate_item(document) == [f"stac_extensions: there is no local schema of {uri}"]
 

@@ -11,10 +11,12 @@ from rasterio.enums import Resampling
 from kappamask_udf.classes import MaskClass
 from kappamask_udf.errors import OutputError
 
-MAX_SIDE_PX = 512
+PREVIEW_PX = 1372
+"""An eighth of a full product, which is one of the overviews of its mask."""
+THUMBNAIL_PX = 512
 
 
-def write_thumbnail(mask: Path, png: Path, max_side_px: int = MAX_SIDE_PX) -> None:
+def write_preview(mask: Path, png: Path, max_side_px: int) -> None:
     """Draw a mask in its class colours, at most `max_side_px` pixels per side.
 
     Raises:
