@@ -1,0 +1,1 @@
+"""The collections of masks: their documents, and how masks of one acquisition belong together."""
