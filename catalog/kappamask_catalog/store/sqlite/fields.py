@@ -37,8 +37,18 @@ class Kind(StrEnum):
     """Whatever the property has."""
 
 
-_CORE = {"id": ("i.id", Kind.TEXT), "collection": ("i.collection", Kind.TEXT),
-         "datetime": ("i.time", Kind.TIME)}  # fmt: skip
+_CORE = {
+    "id": ("i.id", Kind.TEXT),
+    "collection": ("i.collection", Kind.TEXT),
+    "datetime": ("i.time", Kind.TIME),
+}
+KEPT = {
+    "eo:cloud_cover": ("i.cloud_cover", Kind.NUMBER),
+    "grid:code": ("i.grid_code", Kind.TEXT),
+}
+"""Properties with a column of their own; a value of another kind counts as missing."""
+GEOMETRY = "(SELECT geometry FROM geometries WHERE row = i.row)"
+"""The item's geometry, as WKB."""
 # A value of another kind counts as missing: comparing 5 with "five" is neither true nor false.
 _OF_KIND = {
     Kind.TEXT: "CASE {type} WHEN 'text' THEN {value} END",
@@ -89,6 +99,8 @@ def field(name: str, kind: Kind) -> Sql:
     short = name.removeprefix(_PREFIX)
     if short in _CORE:
         return Sql(_CORE[short][0])
+    if short in KEPT and kind in (KEPT[short][1], Kind.ANY):
+        return Sql(KEPT[short][0])
     if is_geometry(name):
         raise InvalidQueryError(
             "geometry can only be used in spatial functions such as s_intersects"

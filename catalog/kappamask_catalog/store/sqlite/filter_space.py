@@ -7,7 +7,7 @@ from typing import Any
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from kappamask_catalog.store.sqlite.fields import Sql, core_kind, is_geometry
+from kappamask_catalog.store.sqlite.fields import GEOMETRY, Sql, core_kind, is_geometry
 from kappamask_catalog.store.sqlite.filter_nodes import arguments, is_list, property_name, shown
 from kappamask_catalog.store.sqlite.functions import SPATIAL
 from kappamask_catalog.store.values import Box, box_geometry, parse_geometry, split_boxes
@@ -25,7 +25,7 @@ def spatial_condition(operator: str, node: Mapping[str, Any]) -> Sql:
     left, right = arguments(node, exactly=2)
     sides = [_is_item_geometry(one) for one in (left, right)]
     if all(sides):
-        return Sql(f"{operator}(i.geometry, i.geometry)")
+        return Sql(f"{operator}({GEOMETRY}, {GEOMETRY})")
     if not any(sides):
         result = SPATIAL[operator](_literal(left), _literal(right))
         return Sql("1" if result else "0")
@@ -33,7 +33,7 @@ def spatial_condition(operator: str, node: Mapping[str, Any]) -> Sql:
     if sides[0]:
         operator = _MIRRORED.get(operator, operator)
     # The query's geometry is the function's first argument, where it is prepared once.
-    exact = Sql(f"{operator}(?, i.geometry)", (shapely.to_wkb(geometry),))
+    exact = Sql(f"{operator}(?, {GEOMETRY})", (shapely.to_wkb(geometry),))
     if operator == _FAR:
         return exact
     near = boxes_condition(split_boxes(geometry))

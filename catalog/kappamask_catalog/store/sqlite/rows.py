@@ -11,6 +11,7 @@ import shapely
 from shapely.errors import ShapelyError
 
 from kappamask_catalog.store.base import Document
+from kappamask_catalog.store.sqlite.fields import KEPT, Kind, Value
 from kappamask_catalog.store.values import (
     Box,
     parse_geometry,
@@ -36,6 +37,8 @@ class ItemRow:
     """Two across the antimeridian."""
     geometry: bytes
     """Valid, as WKB."""
+    kept: tuple[Value, ...]
+    """Values of `KEPT` properties."""
     names: str
     """Names of its properties as a JSON array, sorted."""
     properties: str
@@ -63,6 +66,7 @@ def build_row(item: Mapping[str, Any], collection_id: str) -> ItemRow:
         stop=stop,
         boxes=boxes,
         geometry=geometry,
+        kept=tuple(_kept(properties.get(name), kind) for name, (_, kind) in KEPT.items()),
         names=to_json(sorted(properties), f"item {identifier}").decode(),
         properties=to_json(dict(properties), f"item {identifier}").decode(),
         document=to_json(document, f"item {identifier}"),
@@ -80,14 +84,15 @@ def write_row(connection: sqlite3.Connection, collection_id: str, row: ItemRow) 
     box = row.boxes[0] if len(row.boxes) == 1 else (None,) * 4
     values = (
         collection_id, row.id, row.time, row.start, row.stop, spread or None, *box, name_set,
-        row.geometry,
+        *row.kept,
     )  # fmt: skip
     cursor = execute(
         "INSERT INTO items (collection, id, time, start, stop, spread, west, south, east, north, "
-        "name_set, geometry) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "name_set, cloud_cover, grid_code) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         values,
     )
     key = cursor.lastrowid
+    execute("INSERT INTO geometries VALUES (?, ?)", (key, row.geometry))
     execute("INSERT INTO documents VALUES (?, ?, ?)", (key, row.properties, row.document))
     days = row.start / MICROSECONDS_PER_DAY, row.stop / MICROSECONDS_PER_DAY
     for number, (west, south, east, north) in enumerate(row.boxes):
@@ -118,6 +123,13 @@ def document_id(document: Mapping[str, Any], kind: str) -> str:
     if not isinstance(identifier, str) or not identifier:
         raise InvalidDocumentError(f"{kind} has no id: a text that is not empty, got {identifier}")
     return identifier
+
+
+def _kept(value: object, kind: Kind) -> Value:
+    if kind is Kind.TEXT:
+        return value if isinstance(value, str) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else None  # type: ignore[arg-type] # it is a number
 
 
 def _times(identifier: str, properties: Mapping[str, Any]) -> tuple[int, int, int]:

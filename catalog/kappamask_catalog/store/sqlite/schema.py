@@ -35,14 +35,17 @@ _FIRST = (
         spread INTEGER,
         west REAL, south REAL, east REAL, north REAL,
         name_set INTEGER NOT NULL REFERENCES name_sets (key),
-        geometry BLOB NOT NULL,
-        UNIQUE (collection, id)
+        cloud_cover,
+        grid_code,
+        UNIQUE (id, collection)
     )""",
     "CREATE INDEX items_by_time ON items (time DESC, id, collection, start, stop)",
     "CREATE INDEX items_of_collection ON items (collection, time DESC, id, start, stop)",
+    "CREATE INDEX items_by_grid_code ON items (grid_code, time DESC, id)",
     "CREATE INDEX items_by_names ON items (collection, name_set)",
     "CREATE INDEX items_by_name_set ON items (name_set)",
     "CREATE INDEX items_by_spread ON items (spread) WHERE spread IS NOT NULL",
+    "CREATE TABLE geometries (row INTEGER PRIMARY KEY, geometry BLOB NOT NULL)",
     # The item without its properties, and these beside it: filters parse nothing else.
     """CREATE TABLE documents (
         row INTEGER PRIMARY KEY,
@@ -54,6 +57,7 @@ _FIRST = (
     "CREATE VIRTUAL TABLE boxes USING rtree (id, west, east, south, north, start, stop)",
     """CREATE TRIGGER items_go AFTER DELETE ON items BEGIN
         DELETE FROM documents WHERE row = old.row;
+        DELETE FROM geometries WHERE row = old.row;
         DELETE FROM boxes WHERE id = 2 * old.row;
         DELETE FROM boxes WHERE id = 2 * old.row + 1;
     END""",

@@ -14,7 +14,7 @@ from kappamask_catalog.store.base import (
     ItemQuery,
     Visibility,
 )
-from kappamask_catalog.store.sqlite.fields import Sql, join_balanced
+from kappamask_catalog.store.sqlite.fields import GEOMETRY, Sql, join_balanced
 from kappamask_catalog.store.sqlite.filter import compile_filter
 from kappamask_catalog.store.sqlite.filter_space import (
     boxes_condition,
@@ -109,12 +109,12 @@ class Search:
         if not self._areas:
             return Sql("NULL")
         if not self._boxes:
-            return Sql("i.geometry")
+            return Sql(GEOMETRY)
         inside, values = [], []
         for west, south, east, north in self._boxes:
             inside.append("(i.west >= ? AND i.east <= ? AND i.south >= ? AND i.north <= ?)")
             values += [west, east, south, north]
-        return Sql(f"CASE WHEN {' OR '.join(inside)} THEN NULL ELSE i.geometry END", tuple(values))
+        return Sql(f"CASE WHEN {' OR '.join(inside)} THEN NULL ELSE {GEOMETRY} END", tuple(values))
 
     def _meeting(
         self, found: list[tuple[int, int, bytes | None]]
@@ -132,11 +132,12 @@ class Search:
 
     def _collections(self, connection: sqlite3.Connection, caller: Caller) -> list[str] | None:
         """Collections to search, `None` for all there are."""
-        visible = visible_collections(connection, caller)
+        wanted = visible_collections(connection, caller)
         if self._query.collections is not None:
-            return [one for one in visible if one in set(self._query.collections)]
+            named = set(self._query.collections)
+            wanted = [one for one in wanted if one in named]
         (n_all,) = connection.execute("SELECT count(*) FROM collections").fetchone()
-        return None if len(visible) == n_all else visible
+        return None if len(wanted) == n_all > 0 else wanted
 
     def _ids(self) -> list[Sql]:
         if self._query.ids is None:
