@@ -105,7 +105,7 @@ def field(name: str, kind: Kind) -> Sql:
         raise InvalidQueryError(
             "geometry can only be used in spatial functions such as s_intersects"
         )
-    if not short or '"' in short:
+    if not short or '"' in short or "\0" in short:
         raise InvalidQueryError(f"no property can be called {name!r}; names have no quotes")
     paths = [f'$."{short}"']
     steps = short.split(".")

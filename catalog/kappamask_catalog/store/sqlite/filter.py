@@ -192,7 +192,7 @@ def _kind_of(node: Any) -> Kind | None:
             return Kind.TEXT
         if node.get("op") in _ARITHMETIC:
             return Kind.NUMBER
-        if isinstance(node.get("op"), str):
+        if any(node.get("op") in operators for operators, _ in _CONDITIONS):
             return Kind.BOOLEAN
     hint = "; use isNull" if node is None else ""
     raise InvalidQueryError(f"the filter has {shown(node)} where a value must be{hint}")
@@ -221,6 +221,8 @@ def _folded_text(node: Any) -> str:
 
 def _to_glob(pattern: str) -> str:
     r"""A pattern of LIKE as one of GLOB, which minds case: `%`, `_`, and `\` before either."""
+    if "\0" in pattern:
+        raise InvalidQueryError("the pattern of like has a character of code 0")
     glob, characters = "", iter(pattern)
     for character in characters:
         if character == "%":
