@@ -16,12 +16,12 @@ _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_GEOMETRY_TYPES = frozenset(
-    {
-        "Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon",
-        "GeometryCollection",
-    }
+_GEOMETRY_TYPES = (
+    "Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon",
+    "GeometryCollection",
 )  # fmt: skip
+_NOISE = re.compile(r"^\w+Exception: |Error parsing JSON: |\[json\.exception[^]]*\] |'(?=$|\[)")
+"""What GEOS says around the reason."""
 
 Box = tuple[float, float, float, float]
 """West, south, east, north in degrees, west <= east."""
@@ -70,7 +70,7 @@ def parse_geometry(document: object) -> BaseGeometry:
     try:
         geometry: BaseGeometry = shapely.from_geojson(orjson.dumps(dict(document)))
     except (ShapelyError, TypeError) as error:
-        reason = " ".join(str(error).split())
+        reason = _NOISE.sub("", " ".join(str(error).split()))
         raise ValueError(f"coordinates of the {document['type']} are wrong: {reason}") from error
     if geometry is None or geometry.is_empty:
         raise ValueError(f"the {document['type']} has no coordinates")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kappamask_catalog.store.sqlite.functions import register_functions
 from kappamask_catalog.store.sqlite.schema import migrate
-from kappamask_udf.errors import StoreError
+from kappamask_udf.errors import InvalidQueryError, StoreError
 
 BUSY_SECONDS = 30.0
 """How long a write waits for those of others."""
@@ -28,7 +28,7 @@ class _Handle:
         self.process = os.getpid()
 
     def close(self) -> None:
-        # A child must not close what it inherited: that would drop the parent's locks.
+        # SQLite forbids a child to use what it inherited, even to close it.
         if self.process == os.getpid():
             with suppress(sqlite3.Error):
                 self.connection.close()
@@ -91,6 +91,8 @@ class Connections:
                     f"{self.path} is damaged ({error}); bring it back from a copy"
                 ) from error
             raise StoreError(f"{self.path} cannot be read or written: {error}") from error
+        except (UnicodeEncodeError, OverflowError) as error:
+            raise InvalidQueryError(f"a value cannot be looked for: {error}") from error
 
     def close(self) -> None:
         """Close the connections of all threads."""

@@ -24,6 +24,11 @@ class Sql:
         """Whether it needs the table of documents."""
         return "d.properties" in self.text
 
+    @property
+    def is_costly(self) -> bool:
+        """Whether it reads more of each item than what indexes and narrow rows have."""
+        return self.reads_documents or GEOMETRY in self.text
+
 
 class Kind(StrEnum):
     """What an expression gives."""

@@ -1,9 +1,9 @@
 """Searches in the SQLite store: conditions, one page, and how many match in all."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 
-import orjson
 import shapely
 
 from kappamask_catalog.store.base import (
@@ -64,7 +64,7 @@ class Search:
                 return _NOTHING
             self._conditions.append(collections_condition(collections))
         where = join_balanced("AND", [*self._conditions, _EVERYTHING])
-        if self._areas or where.reads_documents:
+        if self._areas or where.is_costly:
             rows, n_matched = self._page_of_all(connection, where)
         else:
             rows, n_matched = self._page_and_count(connection, where)
@@ -142,7 +142,7 @@ class Search:
     def _ids(self) -> list[Sql]:
         if self._query.ids is None:
             return []
-        return [Sql("i.id IN (SELECT value FROM json_each(?))", (_json(self._query.ids),))]
+        return [Sql("i.id IN (SELECT value FROM json_each(?))", (id_list(self._query.ids),))]
 
     def _time(self) -> list[Sql]:
         if self._interval is None:
@@ -207,7 +207,7 @@ def collections_condition(collections: Sequence[str]) -> Sql:
     """Items of some collections; one alone in a form for which there is an index."""
     if len(collections) == 1:
         return Sql("i.collection = ?", (collections[0],))
-    return Sql("i.collection IN (SELECT value FROM json_each(?))", (_json(collections),))
+    return Sql("i.collection IN (SELECT value FROM json_each(?))", (id_list(collections),))
 
 
 def _documents(*parts: Sql) -> str:
@@ -220,7 +220,7 @@ def _read_documents(connection: sqlite3.Connection, rows: Sequence[int]) -> list
     found = connection.execute(
         "SELECT row, document, properties FROM documents "
         "WHERE row IN (SELECT value FROM json_each(?))",
-        (_json(rows),),
+        (id_list(rows),),
     )
     documents = {row: read_document(document, properties) for row, document, properties in found}
     return [documents[row] for row in rows]
@@ -246,5 +246,6 @@ def _is_world(boxes: tuple[Box, ...]) -> bool:
     return west <= _WORLD[0] and south <= _WORLD[1] and east >= _WORLD[2] and north >= _WORLD[3]
 
 
-def _json(values: Sequence[str] | Sequence[int]) -> str:
-    return orjson.dumps(list(values)).decode()
+def id_list(values: Sequence[str] | Sequence[int]) -> str:
+    """Values for `json_each`: one for SQLite to bind, however many they are."""
+    return json.dumps(list(values))

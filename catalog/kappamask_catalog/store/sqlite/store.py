@@ -1,8 +1,7 @@
 """The store in one SQLite file."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,9 @@ from kappamask_catalog.store.sqlite.rows import (
     to_json,
     write_row,
 )
-from kappamask_catalog.store.sqlite.search import Search, visible_collections
+from kappamask_catalog.store.sqlite.search import Search, id_list, visible_collections
 from kappamask_catalog.store.values import to_microseconds
-from kappamask_udf.errors import InvalidQueryError, NotInStoreError
+from kappamask_udf.errors import NotInStoreError
 
 
 def _now() -> datetime:
@@ -71,19 +70,19 @@ class SqliteStore:
 
     def get_collection(self, collection_id: str, caller: Caller) -> Document:
         """A collection's document. Raises `NotInStoreError` if the caller cannot see it."""
-        with self._asking() as connection:
+        with self._connections.reading() as connection:
             document: Document = orjson.loads(_collection(connection, collection_id, caller)[0])
         return document
 
     def get_access(self, collection_id: str, caller: Caller) -> Access:
         """Whose a collection is. Raises `NotInStoreError` if the caller cannot see it."""
-        with self._asking() as connection:
+        with self._connections.reading() as connection:
             _, owner, visibility = _collection(connection, collection_id, caller)
         return Access(owner, Visibility(visibility))
 
     def list_collections(self, caller: Caller) -> list[Document]:
         """All collections that the caller can see, by id."""
-        with self._asking() as connection:
+        with self._connections.reading() as connection:
             return [
                 orjson.loads(_collection(connection, identifier, caller)[0])
                 for identifier in visible_collections(connection, caller)
@@ -116,7 +115,7 @@ class SqliteStore:
 
     def get_item(self, collection_id: str, item_id: str, caller: Caller) -> Document:
         """An item. Raises `NotInStoreError` if it is not there or the caller cannot see it."""
-        with self._asking() as connection:
+        with self._connections.reading() as connection:
             _collection(connection, collection_id, caller)
             found = connection.execute(
                 "SELECT d.document, d.properties FROM items i JOIN documents d ON d.row = i.row "
@@ -133,7 +132,7 @@ class SqliteStore:
             _require_collection(connection, collection_id)
             cursor = connection.execute(
                 "DELETE FROM items WHERE collection = ? AND id IN (SELECT value FROM json_each(?))",
-                (collection_id, orjson.dumps(list(item_ids)).decode()),
+                (collection_id, id_list(item_ids)),
             )
             return cursor.rowcount
 
@@ -143,14 +142,15 @@ class SqliteStore:
         Raises:
             InvalidQueryError: the filter, a field, a geometry or the token cannot be understood.
         """
-        with self._asking() as connection:
-            return Search(query).run(connection, caller)
+        search = Search(query)
+        with self._connections.reading() as connection:
+            return search.run(connection, caller)
 
     def property_names(self, collection_id: str | None, caller: Caller) -> Sequence[str]:
         """Names of all properties that items have, sorted: of one collection, or of all that the
         caller can see. Raises `NotInStoreError` if the caller cannot see the collection.
         """
-        with self._asking() as connection:
+        with self._connections.reading() as connection:
             if collection_id is None:
                 collections = visible_collections(connection, caller)
             else:
@@ -159,7 +159,7 @@ class SqliteStore:
             sets = connection.execute(
                 "SELECT names FROM name_sets n WHERE EXISTS (SELECT 1 FROM items i "
                 "WHERE i.name_set = n.key AND i.collection IN (SELECT value FROM json_each(?)))",
-                (orjson.dumps(collections).decode(),),
+                (id_list(collections),),
             ).fetchall()
         return sorted({name for (names,) in sets for name in orjson.loads(names)})
 
@@ -189,15 +189,6 @@ class SqliteStore:
 
     def _time(self) -> int:
         return to_microseconds(self._clock())
-
-    @contextmanager
-    def _asking(self) -> Iterator[sqlite3.Connection]:
-        """A connection to read from, with the caller's values taken as they may be wrong."""
-        try:
-            with self._connections.reading() as connection:
-                yield connection
-        except (UnicodeEncodeError, OverflowError, sqlite3.InterfaceError) as error:
-            raise InvalidQueryError(f"a value cannot be looked for: {error}") from error
 
 
 def _collection(

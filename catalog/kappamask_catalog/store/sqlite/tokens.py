@@ -3,7 +3,8 @@
 import base64
 import binascii
 import hashlib
-from dataclasses import astuple, replace
+import json
+from dataclasses import replace
 
 import orjson
 
@@ -51,5 +52,5 @@ def _digest(query: ItemQuery, payload: bytes) -> bytes:
     skip items that the caller can see anyway.
     """
     same = replace(query, token=None, limit=0)
-    content = orjson.dumps(astuple(same), option=orjson.OPT_SORT_KEYS, default=str)
-    return hashlib.sha256(content + payload).digest()[:_DIGEST_BYTES]
+    content = json.dumps(vars(same), sort_keys=True, default=str)
+    return hashlib.sha256(content.encode() + payload).digest()[:_DIGEST_BYTES]
