@@ -1,5 +1,6 @@
 """Times and geometries as documents and queries write them, for every store."""
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -77,6 +78,38 @@ def parse_geometry(document: object) -> BaseGeometry:
     return geometry
 
 
+def split_bbox(bbox: object) -> tuple[Box, ...]:
+    """The box of a query, or two across the antimeridian.
+
+    Args:
+        bbox: west, south, east, north in degrees, or with heights, which do not count. It crosses
+            the antimeridian if west > east, or if it reaches beyond 180 degrees as maps write it.
+
+    Raises:
+        ValueError: it is no box; the message says what is wrong.
+    """
+    numbers = list(bbox) if isinstance(bbox, list | tuple) else []
+    if len(numbers) not in (4, 6) or not all(_is_finite(one) for one in numbers):
+        raise ValueError(f"a bbox has 4 or 6 numbers, found {_shown(bbox)}")
+    if len(numbers) == 6:
+        numbers = [*numbers[:2], *numbers[3:5]]
+    west, south, east, north = (float(one) for one in numbers)
+    if south > north:
+        raise ValueError(f"the bbox has its south ({south:g}) above its north ({north:g})")
+    if not -180 <= min(west, east) <= max(west, east) <= 180:
+        west, east = _wrapped(west, east)
+    if west <= east:
+        return ((west, south, east, north),)
+    return ((west, south, 180.0, north), (-180.0, south, east, north))
+
+
+def _wrapped(west: float, east: float) -> tuple[float, float]:
+    """The same meridians within 180 degrees."""
+    if east - west >= 360:
+        return -180.0, 180.0
+    return (west + 180) % 360 - 180, (east + 180) % 360 - 180
+
+
 def box_geometry(box: Box) -> BaseGeometry:
     """A box as a polygon; a line or a point where it has no width or height."""
     west, south, east, north = box
@@ -104,6 +137,10 @@ def split_boxes(geometry: BaseGeometry) -> tuple[Box, ...]:
 def _box_around(parts: Any) -> Box:
     west, south, east, north = (float(value) for value in shapely.total_bounds(parts))
     return west, south, east, north
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _shown(value: object) -> str:

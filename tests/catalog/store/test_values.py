@@ -15,6 +15,7 @@ from kappamask_catalog.store.values import (
     parse_date,
     parse_geometry,
     parse_time,
+    split_bbox,
     split_boxes,
     to_microseconds,
 )
@@ -98,6 +99,41 @@ def test_boxes_hold_the_geometry(
     assert list(split_boxes(geometry)) == boxes
     around = shapely.union_all([box_geometry(box) for box in split_boxes(geometry)])
     assert shapely.covers(around, geometry)
+
+
+@pytest.mark.parametrize(
+    ("bbox", "boxes"),
+    [
+        ((1, 2, 3, 4), [(1, 2, 3, 4)]),
+        ([1, 2, -5, 3, 4, 5], [(1, 2, 3, 4)]),
+        ((170, 2, -170, 4), [(170, 2, 180, 4), (-180, 2, -170, 4)]),
+        ((170, 2, 190, 4), [(170, 2, 180, 4), (-180, 2, -170, 4)]),
+        ((-190, 2, -170, 4), [(170, 2, 180, 4), (-180, 2, -170, 4)]),
+        ((181, 2, 190, 4), [(-179, 2, -170, 4)]),
+        ((-180, 2, 180, 4), [(-180, 2, 180, 4)]),
+        ((-200, 2, 200, 4), [(-180, 2, 180, 4)]),
+    ],
+)
+def test_bbox_is_one_box_or_two(bbox: Any, boxes: list[tuple[float, ...]]) -> None:
+    assert list(split_bbox(bbox)) == boxes
+
+
+@pytest.mark.parametrize(
+    ("bbox", "reason"),
+    [
+        ((1, 2, 3), "4 or 6 numbers"),
+        ((1, 2, 3, 4, 5), "4 or 6 numbers"),
+        ((1, 2, 3, 4, 5, 6, 7), "4 or 6 numbers"),
+        ((1, 2, 3, "4"), "4 or 6 numbers"),
+        ((1, 2, 3, True), "4 or 6 numbers"),
+        ((1, 2, 3, float("inf")), "4 or 6 numbers"),
+        ("1,2,3,4", "4 or 6 numbers"),
+        ((1, 5, 3, 4), r"south \(5\) above its north \(4\)"),
+    ],
+)
+def test_bbox_that_is_none_says_why(bbox: Any, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        split_bbox(bbox)
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ class Connections:
     def _open(self) -> sqlite3.Connection:
         connection = self._connect()
         try:
-            _use_write_ahead_log(connection)
+            _use_write_ahead_log(connection, self.path)
             # What was published survives a power cut; masks are few, so the sync does not count.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
@@ -159,16 +159,22 @@ class Connections:
         return connection
 
 
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+def _use_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:
     """Readers do not wait for the writer. Tried again, since SQLite does not wait by itself here
     when several processes open a new file at once.
     """
     end = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         except sqlite3.OperationalError:
             if time.monotonic() > end:
                 raise
             time.sleep(0.01)
+        else:
+            break
+    if mode != "wal":
+        raise StoreError(
+            f"{path} cannot have a write-ahead log, maybe since it is on a network folder; name a "
+            "file on a disk of this machine"
+        )

@@ -1,6 +1,5 @@
 """CQL2's spatial functions: the item's geometry against one of the query."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,9 +7,15 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from kappamask_catalog.store.sqlite.fields import GEOMETRY, Sql, core_kind, is_geometry
-from kappamask_catalog.store.sqlite.filter_nodes import arguments, is_list, property_name, shown
+from kappamask_catalog.store.sqlite.filter_nodes import arguments, property_name
 from kappamask_catalog.store.sqlite.functions import SPATIAL
-from kappamask_catalog.store.values import Box, box_geometry, parse_geometry, split_boxes
+from kappamask_catalog.store.values import (
+    Box,
+    box_geometry,
+    parse_geometry,
+    split_bbox,
+    split_boxes,
+)
 from kappamask_udf.errors import InvalidQueryError
 
 SPATIAL_OPERATORS = frozenset(SPATIAL)
@@ -67,35 +72,17 @@ def valid_geometry(document: Any) -> BaseGeometry:
 
 
 def query_boxes(bbox: Any) -> tuple[Box, ...]:
-    """The box of a query, or two across the antimeridian.
-
-    Args:
-        bbox: west, south, east, north in degrees; or with heights, which do not count.
-
-    Raises:
-        InvalidQueryError: it is no box.
-    """
-    numbers = list(bbox) if is_list(bbox) else []
-    if len(numbers) not in (4, 6) or not all(_is_finite(one) for one in numbers):
-        raise InvalidQueryError(f"a bbox has 4 or 6 numbers, found {shown(bbox)}")
-    if len(numbers) == 6:
-        numbers = [*numbers[:2], *numbers[3:5]]
-    west, south, east, north = (float(one) for one in numbers)
-    if south > north:
-        raise InvalidQueryError(f"the bbox has its south ({south:g}) above its north ({north:g})")
-    if west <= east:
-        return ((west, south, east, north),)
-    return ((west, south, 180.0, north), (-180.0, south, east, north))
+    """The box of a query, or two across the antimeridian. Raises `InvalidQueryError`."""
+    try:
+        return split_bbox(bbox)
+    except ValueError as error:
+        raise InvalidQueryError(str(error)) from error
 
 
 def boxes_geometry(boxes: tuple[Box, ...]) -> BaseGeometry:
     """The geometry of boxes."""
     geometry: BaseGeometry = shapely.union_all([box_geometry(box) for box in boxes])
     return geometry
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_item_geometry(node: Any) -> bool:

@@ -231,6 +231,8 @@ def _interval(query: ItemQuery) -> tuple[int | None, int | None] | None:
     if query.interval is None:
         return None
     start, stop = query.interval
+    if any(time is not None and time.tzinfo is None for time in query.interval):
+        raise InvalidQueryError("the times of the interval have no time zone; add one, such as Z")
     if start is not None and stop is not None and start > stop:
         raise InvalidQueryError(
             f"the interval ends before it starts: {start.isoformat()} to {stop.isoformat()}"
