@@ -210,11 +210,11 @@ def test_reader_sees_whole_writes_only(place: Place, store: Store) -> None:
 
 
 def test_store_is_whole_after_a_kill_in_the_middle_of_a_write(place: Place, store: Store) -> None:
-    for round_ in range(5):
+    for round_ in range(3):
         with child(place, "rewrite") as process:
             read_line(process)
             # Another moment of the write each time.
-            time.sleep(0.02 + 0.007 * round_)
+            time.sleep(0.02 + 0.01 * round_)
             process.kill()
             process.wait()
         again = place.open()

@@ -12,8 +12,8 @@ from kappamask_catalog.store.base import (
     Document,
     ItemPage,
     ItemQuery,
-    Visibility,
 )
+from kappamask_catalog.store.sqlite.collections import visible_collections
 from kappamask_catalog.store.sqlite.fields import GEOMETRY, Sql, join_balanced
 from kappamask_catalog.store.sqlite.filter import compile_filter
 from kappamask_catalog.store.sqlite.filter_space import (
@@ -30,7 +30,6 @@ from kappamask_udf.errors import InvalidQueryError
 
 _WORLD: Box = (-180.0, -90.0, 180.0, 90.0)
 _EVERYTHING = Sql("1")
-_NOTHING = ItemPage(items=[], next_token=None, n_matched=0)
 _SPREAD = "(SELECT ifnull(max(spread), 0) FROM items WHERE spread IS NOT NULL)"
 """How far an item's range may reach from its time, microseconds."""
 
@@ -59,11 +58,9 @@ class Search:
     def run(self, connection: sqlite3.Connection, caller: Caller) -> ItemPage:
         """The page, for a caller."""
         collections = self._collections(connection, caller)
-        if collections is not None:
-            if not collections:
-                return _NOTHING
-            self._conditions.append(collections_condition(collections))
-        where = join_balanced("AND", [*self._conditions, _EVERYTHING])
+        if not collections:
+            return ItemPage(items=[], next_token=None, n_matched=0)
+        where = join_balanced("AND", [*self._conditions, *collections])
         if self._areas or where.is_costly:
             rows, n_matched = self._page_of_all(connection, where)
         else:
@@ -130,14 +127,20 @@ class Search:
         missed = {index for index, met in zip(doubtful, is_met, strict=True) if not met}
         return [one for index, one in enumerate(found) if index not in missed]
 
-    def _collections(self, connection: sqlite3.Connection, caller: Caller) -> list[str] | None:
-        """Collections to search, `None` for all there are."""
+    def _collections(self, connection: sqlite3.Connection, caller: Caller) -> list[Sql]:
+        """The condition on collections, nothing if there is none to be searched."""
         wanted = visible_collections(connection, caller)
         if self._query.collections is not None:
             named = set(self._query.collections)
             wanted = [one for one in wanted if one in named]
         (n_all,) = connection.execute("SELECT count(*) FROM collections").fetchone()
-        return None if len(wanted) == n_all > 0 else wanted
+        if not wanted:
+            return []
+        if len(wanted) == n_all:
+            return [_EVERYTHING]
+        if len(wanted) == 1:  # In a form for which there is an index.
+            return [Sql("i.collection = ?", (wanted[0],))]
+        return [Sql("i.collection IN (SELECT value FROM json_each(?))", (id_list(wanted),))]
 
     def _ids(self) -> list[Sql]:
         if self._query.ids is None:
@@ -192,22 +195,6 @@ class Search:
             (*columns.values, row),
         ).fetchone()
         return write_token(self._query, position)
-
-
-def visible_collections(connection: sqlite3.Connection, caller: Caller) -> list[str]:
-    """Ids of the collections that a caller can see, sorted."""
-    rows = connection.execute(
-        "SELECT id FROM collections WHERE ? OR visibility = ? OR owner = ? ORDER BY id",
-        (caller.is_operator, Visibility.PUBLIC, caller.user),
-    )
-    return [identifier for (identifier,) in rows]
-
-
-def collections_condition(collections: Sequence[str]) -> Sql:
-    """Items of some collections; one alone in a form for which there is an index."""
-    if len(collections) == 1:
-        return Sql("i.collection = ?", (collections[0],))
-    return Sql("i.collection IN (SELECT value FROM json_each(?))", (id_list(collections),))
 
 
 def _documents(*parts: Sql) -> str:

@@ -1,6 +1,5 @@
 """The store in one SQLite file."""
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +15,8 @@ from kappamask_catalog.store.base import (
     Document,
     ItemPage,
     ItemQuery,
-    Visibility,
 )
-from kappamask_catalog.store.sqlite import claims
+from kappamask_catalog.store.sqlite import claims, collections
 from kappamask_catalog.store.sqlite.connections import Connections
 from kappamask_catalog.store.sqlite.rows import (
     build_row,
@@ -27,7 +25,7 @@ from kappamask_catalog.store.sqlite.rows import (
     to_json,
     write_row,
 )
-from kappamask_catalog.store.sqlite.search import Search, id_list, visible_collections
+from kappamask_catalog.store.sqlite.search import Search, id_list
 from kappamask_catalog.store.values import to_microseconds
 from kappamask_udf.errors import NotInStoreError
 
@@ -61,37 +59,31 @@ class SqliteStore:
         identifier = document_id(collection, "collection")
         document = to_json(dict(collection), f"collection {identifier}")
         with self._connections.writing() as connection:
-            connection.execute(
-                "INSERT INTO collections (id, document, owner, visibility) VALUES (?, ?, ?, ?) "
-                "ON CONFLICT (id) DO UPDATE SET document = excluded.document, "
-                "owner = excluded.owner, visibility = excluded.visibility",
-                (identifier, document, access.owner, access.visibility.value),
-            )
+            collections.put_collection(connection, identifier, document, access)
 
     def get_collection(self, collection_id: str, caller: Caller) -> Document:
         """A collection's document. Raises `NotInStoreError` if the caller cannot see it."""
         with self._connections.reading() as connection:
-            document: Document = orjson.loads(_collection(connection, collection_id, caller)[0])
+            content, _ = collections.read_collection(connection, collection_id, caller)
+        document: Document = orjson.loads(content)
         return document
 
     def get_access(self, collection_id: str, caller: Caller) -> Access:
         """Whose a collection is. Raises `NotInStoreError` if the caller cannot see it."""
         with self._connections.reading() as connection:
-            _, owner, visibility = _collection(connection, collection_id, caller)
-        return Access(owner, Visibility(visibility))
+            _, access = collections.read_collection(connection, collection_id, caller)
+        return access
 
     def list_collections(self, caller: Caller) -> list[Document]:
         """All collections that the caller can see, by id."""
         with self._connections.reading() as connection:
-            return [
-                orjson.loads(_collection(connection, identifier, caller)[0])
-                for identifier in visible_collections(connection, caller)
-            ]
+            documents = collections.visible_documents(connection, caller)
+        return [orjson.loads(document) for document in documents]
 
     def delete_collection(self, collection_id: str) -> None:
         """Remove a collection with its items. Raises `NotInStoreError` if it is not there."""
         with self._connections.writing() as connection:
-            _require_collection(connection, collection_id)
+            collections.require_collection(connection, collection_id)
             connection.execute("DELETE FROM collections WHERE id = ?", (collection_id,))
 
     def upsert_items(
@@ -107,7 +99,7 @@ class SqliteStore:
         # Read before the others have to wait for us.
         rows = [build_row(item, collection_id) for item in items]
         with self._connections.writing() as connection:
-            _require_collection(connection, collection_id)
+            collections.require_collection(connection, collection_id)
             if claim is not None:
                 claims.end_held(connection, claim, self._time())
             for row in rows:
@@ -116,7 +108,7 @@ class SqliteStore:
     def get_item(self, collection_id: str, item_id: str, caller: Caller) -> Document:
         """An item. Raises `NotInStoreError` if it is not there or the caller cannot see it."""
         with self._connections.reading() as connection:
-            _collection(connection, collection_id, caller)
+            collections.read_collection(connection, collection_id, caller)
             found = connection.execute(
                 "SELECT d.document, d.properties FROM items i JOIN documents d ON d.row = i.row "
                 "WHERE i.collection = ? AND i.id = ?",
@@ -129,7 +121,7 @@ class SqliteStore:
     def delete_items(self, collection_id: str, item_ids: Sequence[str]) -> int:
         """Remove items; how many were there. Raises `NotInStoreError` for the collection."""
         with self._connections.writing() as connection:
-            _require_collection(connection, collection_id)
+            collections.require_collection(connection, collection_id)
             cursor = connection.execute(
                 "DELETE FROM items WHERE collection = ? AND id IN (SELECT value FROM json_each(?))",
                 (collection_id, id_list(item_ids)),
@@ -152,14 +144,14 @@ class SqliteStore:
         """
         with self._connections.reading() as connection:
             if collection_id is None:
-                collections = visible_collections(connection, caller)
+                searched = collections.visible_collections(connection, caller)
             else:
-                _collection(connection, collection_id, caller)
-                collections = [collection_id]
+                collections.read_collection(connection, collection_id, caller)
+                searched = [collection_id]
             sets = connection.execute(
                 "SELECT names FROM name_sets n WHERE EXISTS (SELECT 1 FROM items i "
                 "WHERE i.name_set = n.key AND i.collection IN (SELECT value FROM json_each(?)))",
-                (id_list(collections),),
+                (id_list(searched),),
             ).fetchall()
         return sorted({name for (names,) in sets for name in orjson.loads(names)})
 
@@ -189,28 +181,3 @@ class SqliteStore:
 
     def _time(self) -> int:
         return to_microseconds(self._clock())
-
-
-def _collection(
-    connection: sqlite3.Connection, collection_id: str, caller: Caller
-) -> tuple[bytes, str | None, str]:
-    """Document, owner and visibility."""
-    found = connection.execute(
-        "SELECT document, owner, visibility FROM collections "
-        "WHERE id = ? AND (? OR visibility = ? OR owner = ?)",
-        (collection_id, caller.is_operator, Visibility.PUBLIC, caller.user),
-    ).fetchone()
-    if found is None:
-        raise _no_collection(collection_id)
-    document, owner, visibility = found
-    return document, owner, visibility
-
-
-def _require_collection(connection: sqlite3.Connection, collection_id: str) -> None:
-    found = connection.execute("SELECT 1 FROM collections WHERE id = ?", (collection_id,))
-    if found.fetchone() is None:
-        raise _no_collection(collection_id)
-
-
-def _no_collection(collection_id: str) -> NotInStoreError:
-    return NotInStoreError(f"there is no collection {collection_id}")
