@@ -169,6 +169,14 @@ def test_search_range_that_reaches_far_from_its_start(filled: Store) -> None:
     assert find(filled, interval=(day(20), day(21)), bbox=(13, 45, 14, 46)) == ["f"]
 
 
+def test_search_finds_an_item_by_its_range_if_it_has_a_time_as_well(store: Store) -> None:
+    ends = {"start_datetime": "2024-03-01T00:00:00Z", "end_datetime": "2024-03-05T00:00:00Z"}
+    store.upsert_items("masks", [make_item("one", "2024-03-03T00:00:00Z", **ends)])
+    assert find(store, interval=(day(4), day(4, 12))) == ["one"]
+    assert find(store, interval=(None, day(1))) == ["one"]
+    assert find(store, interval=(day(5, 1), None)) == []
+
+
 FILTERS = [
     (cql("=", prop("eo:cloud_cover"), 50), "a"),
     (cql("<", prop("eo:cloud_cover"), 50), "cb"),

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import shapely
+from hypothesis import given
+from hypothesis import strategies as st
 from shapely.geometry import mapping
 
-from kappamask_catalog.store.base import OPERATOR, ItemQuery
+from kappamask_catalog.store.base import OPERATOR, ItemQuery, SortKey
 from kappamask_catalog.store.sqlite import SqliteStore, connections, schema
 from kappamask_udf.errors import StoreError
 
@@ -244,6 +246,39 @@ def test_text_that_is_no_unicode_is_refused(store: SqliteStore) -> None:
     assert store.delete_items("masks", ["\ud800"]) == 0
     with pytest.raises(StoreError):
         store.get_item("masks", "\ud800", OPERATOR)
+
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from([-0.5, 0.5, 2.0, 1e300]),
+    st.sampled_from(["", "a", "B", "Ä", "'", "10"]), st.lists(st.integers(0, 1), max_size=2),
+)  # fmt: skip
+
+
+@given(
+    values=st.lists(VALUES, max_size=8), others=st.lists(VALUES, min_size=8, max_size=8),
+    is_descending=st.booleans(), limit=st.integers(1, 3),
+)  # fmt: skip
+def test_pages_sorted_by_values_of_any_kind_are_the_whole(
+    tmp_path_factory: pytest.TempPathFactory,
+    values: list[Any],
+    others: list[Any],
+    is_descending: bool,
+    limit: int,
+) -> None:
+    store = SqliteStore(tmp_path_factory.mktemp("sorted") / "store.sqlite")
+    store.put_collection(*make_collection("masks"))
+    pairs = enumerate(zip(values, others, strict=False))
+    items = [make_item(f"item-{number}", x=value, y=other) for number, (value, other) in pairs]
+    store.upsert_items("masks", items)
+    query = ItemQuery(sort=(SortKey("x", is_descending), SortKey("y")), limit=limit)
+    paged = [name for page in all_pages(store, query) for name in page]
+    assert paged == find(store, sort=query.sort)
+    assert sorted(paged) == [item["id"] for item in items]
+    n_missing = values.count(None)
+    assert {int(name[5:]) for name in paged[len(values) - n_missing :]} == {
+        number for number, value in enumerate(values) if value is None
+    }
+    store.close()
 
 
 def _footprint(rng: random.Random) -> shapely.Geometry:

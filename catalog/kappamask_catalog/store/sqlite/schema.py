@@ -43,7 +43,6 @@ _FIRST = (
     "CREATE INDEX items_of_collection ON items (collection, time DESC, id, start, stop)",
     "CREATE INDEX items_by_grid_code ON items (grid_code, time DESC, id)",
     "CREATE INDEX items_by_names ON items (collection, name_set)",
-    "CREATE INDEX items_by_name_set ON items (name_set)",
     "CREATE INDEX items_by_spread ON items (spread) WHERE spread IS NOT NULL",
     "CREATE TABLE geometries (row INTEGER PRIMARY KEY, geometry BLOB NOT NULL)",
     # The item without its properties, and these beside it: filters parse nothing else.
@@ -103,7 +102,7 @@ def migrate(connection: sqlite3.Connection, name: str) -> None:
 def _version(connection: sqlite3.Connection, name: str) -> int:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application != APPLICATION_ID and (tables or version or application):
         raise StoreError(f"{name} is a database of another program; name another file")
     if version > len(MIGRATIONS):
