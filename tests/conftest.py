@@ -1,9 +1,13 @@
-"""What all tests share: a clean environment."""
+"""What all tests share: a clean environment, and a database server for those that ask."""
 
 import os
 
 import pytest
 from hypothesis import settings
+
+from tests.postgres import pgstac_dsn, pgstac_template, postgis_template, postgres_server
+
+__all__ = ["pgstac_dsn", "pgstac_template", "postgis_template", "postgres_server"]
 
 # Times on a busy machine say nothing about a test.
 settings.register_profile("kappamask", deadline=None)

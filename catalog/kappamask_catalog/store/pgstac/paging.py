@@ -1,0 +1,149 @@
+"""Orders, and tokens that say where a page ended.
+
+A token holds the values by which the last item of a page was sorted, not its name: pgstac's own
+looks the item up and fails when it is gone. What comes behind those values is the next page,
+whatever was added or removed meanwhile.
+"""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from psycopg import sql
+
+from kappamask_catalog.store.base import SortKey
+from kappamask_udf.errors import InvalidQueryError
+
+DEFAULT_SORT = (SortKey("datetime", is_descending=True),)
+COLUMNS = {
+    "datetime": ("datetime", "timestamptz"),
+    "id": ('id COLLATE "C"', "text"),
+    "collection": ('collection COLLATE "C"', "text"),
+}
+"""Columns of pgstac's items. Texts are compared by code point, as no locale of a server does."""
+TIEBREAKERS = (SortKey("id"), SortKey("collection"))
+RANKS = ("number", "string", "boolean", "array", "object")
+MISSING_RANK = 9
+
+
+@dataclass(frozen=True)
+class SortColumn:
+    """An SQL expression that is never NULL, and how it is sorted."""
+
+    expression: str
+    type: str
+    is_descending: bool
+
+    @property
+    def order(self) -> str:
+        """For ORDER BY. pgstac reads months in turn where this begins with `datetime DESC`."""
+        return f"{self.expression} {'DESC' if self.is_descending else 'ASC'}"
+
+    def literal(self, value: str) -> str:
+        """A value of the token, quoted."""
+        return f"{quote(value)}::{self.type}"
+
+
+def quote(text: str) -> str:
+    """A text as an SQL literal."""
+    return sql.Literal(text).as_string()
+
+
+def sort_columns(sort: Sequence[SortKey]) -> list[SortColumn]:
+    """What to sort by, ending with id and collection so that no two items are equal.
+
+    Raises:
+        InvalidQueryError: a field has no name.
+    """
+    columns: list[SortColumn] = []
+    seen: set[str] = set()
+    for key in (*(sort or DEFAULT_SORT), *TIEBREAKERS):
+        name = key.field.removeprefix("properties.")
+        if not name or "\0" in name or any(not part for part in name.split(".")):
+            raise InvalidQueryError(f"cannot sort by {key.field!r}: it is no name of a property")
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in COLUMNS:
+            columns.append(SortColumn(*COLUMNS[name], key.is_descending))
+        else:
+            columns.extend(_property_columns(name, key.is_descending))
+    return columns
+
+
+def order_by(columns: Sequence[SortColumn]) -> str:
+    """The text behind ORDER BY."""
+    return ", ".join(column.order for column in columns)
+
+
+def key_values(columns: Sequence[SortColumn]) -> str:
+    """SQL for the list of texts that `encode_token` takes."""
+    return f"ARRAY[{', '.join(f'({column.expression})::text' for column in columns)}]"
+
+
+def encode_token(columns: Sequence[SortColumn], values: Sequence[str]) -> str:
+    """A token for the page behind an item with these values."""
+    text = json.dumps([_fingerprint(columns), *values], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_token(columns: Sequence[SortColumn], token: str) -> list[str]:
+    """The values in a token.
+
+    Raises:
+        InvalidQueryError: it is none, or of a search with another order.
+    """
+    try:
+        text = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        fingerprint, *values = json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidQueryError("the token is none that a page was given") from error
+    if fingerprint != _fingerprint(columns):
+        raise InvalidQueryError("the token is of a search with another order; begin anew")
+    if len(values) != len(columns) or not all(isinstance(value, str) for value in values):
+        raise InvalidQueryError("the token is none that a page was given")
+    return [str(value) for value in values]
+
+
+def behind(columns: Sequence[SortColumn], values: Sequence[str]) -> str:
+    """An SQL condition for the items that come after one with these values."""
+    literals = [column.literal(value) for column, value in zip(columns, values, strict=True)]
+    alternatives: list[str] = []
+    equal: list[str] = []
+    for column, literal in zip(columns, literals, strict=True):
+        sign = "<" if column.is_descending else ">"
+        alternatives.append(" AND ".join([*equal, f"{column.expression} {sign} {literal}"]))
+        equal.append(f"{column.expression} = {literal}")
+    first, literal = columns[0], literals[0]
+    # Said twice so that PostgreSQL can use an index: it does not look into the alternatives.
+    bound = f"{first.expression} {'<=' if first.is_descending else '>='} {literal}"
+    return f"({bound} AND ({' OR '.join(f'({text})' for text in alternatives)}))"
+
+
+def _property_columns(name: str, is_descending: bool) -> list[SortColumn]:
+    """Numbers by value, then texts, then the rest; items without the property come last."""
+    path = "->".join(quote(part) for part in ("properties", *name.split(".")))
+    value, kind = f"(content->{path})", f"jsonb_typeof(content->{path})"
+    ranks = enumerate(reversed(RANKS) if is_descending else RANKS)
+    cases = " ".join(f"WHEN '{rank}' THEN {number}" for number, rank in ranks)
+    # NULL as a text of its own is JSON's null, which counts as missing.
+    return [
+        SortColumn(f"(CASE {kind} {cases} ELSE {MISSING_RANK} END)", "int", False),
+        SortColumn(
+            f"(CASE {kind} WHEN 'number' THEN {value}::numeric ELSE 0 END)",
+            "numeric",
+            is_descending,
+        ),
+        SortColumn(
+            f"(CASE {kind} WHEN 'number' THEN '' ELSE coalesce({value} #>> '{{}}', '') END)"
+            ' COLLATE "C"',
+            "text",
+            is_descending,
+        ),
+    ]
+
+
+def _fingerprint(columns: Sequence[SortColumn]) -> str:
+    return sha256(order_by(columns).encode()).hexdigest()[:8]

@@ -1,0 +1,82 @@
+"""One page of a search.
+
+pgstac turns the conditions into SQL (`stac_search_to_where`) and reads rows partition by partition
+(`search_rows`). Its `search` is not used: it sorts numbers as texts unless they are registered, its
+paging tokens fail when the item is gone, its counts are a day old or estimates, and it writes a row
+for every new search.
+"""
+
+from typing import Any
+
+from kappamask_catalog.store.base import MAX_LIMIT, Caller, ItemPage, ItemQuery
+from kappamask_catalog.store.pgstac import paging
+from kappamask_catalog.store.pgstac.access import VISIBLE, caller_values
+from kappamask_catalog.store.pgstac.conditions import build_search
+from kappamask_catalog.store.pgstac.database import Connection
+from kappamask_catalog.store.pgstac.documents import dump
+from kappamask_catalog.store.pgstac.paging import quote
+
+ORIGINAL = "kappamask:item"
+"""Member of pgstac's column `private` with the item as it was put, where pgstac would return
+another: it drops `null`, which STAC wants for `datetime` of an item with a range."""
+ITEM = f"coalesce(i.private->'{ORIGINAL}', content_hydrate(i))"
+"""An item as it was put, for a row `i` of pgstac's items."""
+
+WHERE = f"""
+WITH visible AS (
+    SELECT coalesce(array_agg(id ORDER BY id), '{{}}') AS ids FROM ({VISIBLE}) AS v
+    WHERE %(wanted)s::text[] IS NULL OR id = ANY(%(wanted)s::text[])
+)
+SELECT ids, stac_search_to_where(
+    %(search)s::jsonb || jsonb_build_object('collections', to_jsonb(ids))
+) FROM visible
+"""  # noqa: S608 - constants only
+
+
+def search_items(connection: Connection, query: ItemQuery, caller: Caller) -> ItemPage:
+    """A page of the items that match, in a transaction that sees one state of the database.
+
+    Raises:
+        InvalidQueryError: something cannot be understood before the database is asked.
+    """
+    columns = paging.sort_columns(query.sort)
+    after = None if query.token is None else paging.decode_token(columns, query.token)
+    where = _build_where(connection, query, caller)
+    if where is None:
+        return ItemPage([], None, 0)
+    limit = max(1, min(query.limit, MAX_LIMIT))
+    page = where if after is None else f"{where} AND {paging.behind(columns, after)}"
+    rows = _read_rows(connection, page, columns, limit + 1)
+    is_last = len(rows) <= limit
+    n_matched = len(rows) if is_last and after is None else _count(connection, where)
+    token = None if is_last else paging.encode_token(columns, rows[limit - 1][1])
+    return ItemPage([item for item, _ in rows[:limit]], token, n_matched)
+
+
+def _build_where(connection: Connection, query: ItemQuery, caller: Caller) -> str | None:
+    """An SQL condition, or `None` if there is no collection to look in."""
+    values = {
+        "wanted": None if query.collections is None else list(query.collections),
+        "search": dump(build_search(query)),
+        **caller_values(caller),
+    }
+    ids, where = connection.execute(WHERE, values).fetchone() or ([], "")
+    return f"({where})" if ids else None
+
+
+def _read_rows(
+    connection: Connection, where: str, columns: list[paging.SortColumn], limit: int
+) -> list[tuple[Any, ...]]:
+    # All of it quoted and without parameters: names of fields may hold a percent sign.
+    keys, order = paging.key_values(columns), paging.order_by(columns)
+    statement = (
+        f"SELECT {ITEM}, {keys}"  # noqa: S608 - quoted
+        f" FROM search_rows({quote(where)}, {quote(order)}, NULL, {limit}) i"
+    )
+    return connection.execute(statement.encode()).fetchall()
+
+
+def _count(connection: Connection, where: str) -> int:
+    statement = f"SELECT count(*) FROM items WHERE {where}"  # noqa: S608 - pgstac has quoted it
+    (count,) = connection.execute(statement.encode()).fetchone() or (0,)
+    return int(count)
