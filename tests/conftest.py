@@ -5,9 +5,15 @@ import os
 import pytest
 from hypothesis import settings
 
-from tests.postgres import pgstac_dsn, pgstac_template, postgis_template, postgres_server
+from tests.postgres import (
+    pgstac_database,
+    pgstac_dsn,
+    postgis_dsn,
+    postgis_template,
+    postgres_server,
+)
 
-__all__ = ["pgstac_dsn", "pgstac_template", "postgis_template", "postgres_server"]
+__all__ = ["pgstac_database", "pgstac_dsn", "postgis_dsn", "postgis_template", "postgres_server"]
 
 # Times on a busy machine say nothing about a test.
 settings.register_profile("kappamask", deadline=None)

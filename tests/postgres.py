@@ -1,7 +1,7 @@
 """A real PostgreSQL with PostGIS for the tests that need one.
 
-One server runs for all tests of a session, in a temporary folder, on a free port. Each test gets a
-database of its own, copied from a template in which the migrations were run once.
+One server runs for all tests of a session, in a temporary folder, on a free port, with one
+database that is emptied after each test.
 """
 
 import os
@@ -33,7 +33,12 @@ OWNER = "kappamask_owner"
 PASSWORD = "s3cr:t/w@rd"
 """Of all users; with characters that must be escaped in an address."""
 PASSWORD_IN_URL = "s3cr%3At%2Fw%40rd"
-TEMPLATE = "kappamask_template"
+EMPTY = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid();
+SELECT pgstac.delete_collection(id) FROM pgstac.collections;
+TRUNCATE kappamask.claims;
+"""
 SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -89,7 +94,9 @@ class PostgresServer:
     def create_database(self, template: str = "template1", owner: str = OWNER) -> str:
         """A new database; its name."""
         name = f"test_{next(self.numbers)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {owner}")
+        self.execute(
+            f"CREATE DATABASE {name} TEMPLATE {template} OWNER {owner} STRATEGY file_copy"
+        )
         return name
 
     def drop_database(self, name: str) -> None:
@@ -194,16 +201,23 @@ def postgis_template(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def pgstac_template(postgres_server: PostgresServer, postgis_template: str) -> str:
+def pgstac_database(postgres_server: PostgresServer, postgis_template: str) -> str:
     """A database in which the migrations were run by its owner."""
-    postgres_server.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE {postgis_template} OWNER {OWNER}")
-    migrate(postgres_server.dsn(TEMPLATE))
-    return TEMPLATE
+    name = postgres_server.create_database(postgis_template)
+    migrate(postgres_server.dsn(name))
+    return name
 
 
 @pytest.fixture
-def pgstac_dsn(postgres_server: PostgresServer, pgstac_template: str) -> Iterator[str]:
-    """The address of an empty, migrated database of this test's own."""
-    name = postgres_server.create_database(pgstac_template)
+def pgstac_dsn(postgres_server: PostgresServer, pgstac_database: str) -> Iterator[str]:
+    """The address of a migrated database; what the test puts into it is removed afterwards."""
+    yield postgres_server.dsn(pgstac_database)
+    postgres_server.execute(EMPTY, pgstac_database)
+
+
+@pytest.fixture
+def postgis_dsn(postgres_server: PostgresServer, postgis_template: str) -> Iterator[str]:
+    """The address of a new database with PostGIS and nothing else."""
+    name = postgres_server.create_database(postgis_template)
     yield postgres_server.dsn(name)
     postgres_server.drop_database(name)

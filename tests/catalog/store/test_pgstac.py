@@ -183,13 +183,6 @@ def test_token_of_somebody_else_is_an_invalid_query(store: PgstacStore, token: s
         store.search(ItemQuery(token=token), ANYBODY)
 
 
-def test_token_of_another_order_is_an_invalid_query(store: PgstacStore) -> None:
-    store.upsert_items("masks", [make_item("a"), make_item("b")])
-    token = store.search(ItemQuery(limit=1), ANYBODY).next_token
-    with pytest.raises(InvalidQueryError, match="another order"):
-        store.search(ItemQuery(limit=1, token=token, sort=(SortKey("id"),)), ANYBODY)
-
-
 def test_search_that_takes_too_long_is_stopped(pgstac_dsn: str, store: PgstacStore) -> None:
     hasty = PgstacStore(pgstac_dsn, statement_s=0.2)
     with psycopg.connect(pgstac_dsn) as other:

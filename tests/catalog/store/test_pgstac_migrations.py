@@ -1,6 +1,5 @@
 """Setting up databases for pgstac, by whom, and what is refused."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -20,56 +19,48 @@ from tests.postgres import OWNER, PASSWORD, PostgresServer
 NOW = Versions(PGSTAC_VERSION, len(read_scripts()))
 
 
-@pytest.fixture
-def new_dsn(postgres_server: PostgresServer, postgis_template: str) -> Iterator[str]:
-    """A database with PostGIS and nothing else."""
-    name = postgres_server.create_database(postgis_template)
-    yield postgres_server.dsn(name)
-    postgres_server.drop_database(name)
-
-
 def name_of(dsn: str) -> str:
     return dsn.rpartition("/")[2]
 
 
-def test_migrate_twice_changes_nothing(new_dsn: str) -> None:
-    assert migrate(new_dsn) == NOW
-    store = PgstacStore(new_dsn)
+def test_migrate_twice_changes_nothing(postgis_dsn: str) -> None:
+    assert migrate(postgis_dsn) == NOW
+    store = PgstacStore(postgis_dsn)
     store.put_collection(make_collection(), Access())
     store.upsert_items("masks", [make_item("a")])
-    assert migrate(new_dsn) == NOW
+    assert migrate(postgis_dsn) == NOW
     assert store.search(ItemQuery(), ANYBODY).n_matched == 1
     store.close()
 
 
-def test_migrate_by_several_at_once_is_done_once(new_dsn: str) -> None:
+def test_migrate_by_several_at_once_is_done_once(postgis_dsn: str) -> None:
     with ThreadPoolExecutor(3) as pool:
-        assert list(pool.map(migrate, [new_dsn] * 3)) == [NOW] * 3
-    with psycopg.connect(new_dsn) as connection:
+        assert list(pool.map(migrate, [postgis_dsn] * 3)) == [NOW] * 3
+    with psycopg.connect(postgis_dsn) as connection:
         assert connection.execute("SELECT version FROM pgstac.migrations").fetchall() == [
             (PGSTAC_VERSION,)
         ]
 
 
-def test_migrate_of_an_older_pgstac_keeps_items(new_dsn: str, pgstac_template: str) -> None:
-    with ConnectionPool(new_dsn, min_size=1, max_size=1) as pool, PgstacDB(pool=pool) as database:
+def test_migrate_of_an_older_pgstac_keeps_items(postgis_dsn: str) -> None:
+    with ConnectionPool(postgis_dsn, min_size=1, max_size=1) as pool, PgstacDB(pool=pool) as database:
         Migrate(database).run_migration("0.9.10")
-    with psycopg.connect(new_dsn) as connection:
+    with psycopg.connect(postgis_dsn) as connection:
         connection.execute("SET search_path TO pgstac, public")
         connection.execute("SELECT create_collection(%s)", [Jsonb(make_collection())])
         connection.execute("SELECT create_item(%s)", [Jsonb(make_item("a", x=1))])
     with pytest.raises(StoreError, match=r"older than this version .* run: kappamask catalog migr"):
-        PgstacStore(new_dsn)
-    assert migrate(new_dsn) == NOW
-    store = PgstacStore(new_dsn)
+        PgstacStore(postgis_dsn)
+    assert migrate(postgis_dsn) == NOW
+    store = PgstacStore(postgis_dsn)
     assert store.search(ItemQuery(), OPERATOR).items == [make_item("a", x=1)]
     assert store.property_names("masks", OPERATOR) == ["datetime", "x"]
     store.close()
 
 
-def test_store_on_a_database_that_was_not_set_up_names_the_command(new_dsn: str) -> None:
+def test_store_on_a_database_that_was_not_set_up_names_the_command(postgis_dsn: str) -> None:
     with pytest.raises(StoreError, match="has not been set up; run: kappamask catalog migrate"):
-        PgstacStore(new_dsn)
+        PgstacStore(postgis_dsn)
 
 
 @pytest.mark.parametrize(
@@ -79,21 +70,22 @@ def test_store_on_a_database_that_was_not_set_up_names_the_command(new_dsn: str)
         "INSERT INTO pgstac.migrations VALUES ('99.1.0', now() + interval '1 day')",
     ],
 )
-def test_database_of_a_newer_version_is_refused(pgstac_dsn: str, statement: str) -> None:
-    with psycopg.connect(pgstac_dsn) as connection:
+def test_database_of_a_newer_version_is_refused(postgis_dsn: str, statement: str) -> None:
+    migrate(postgis_dsn)
+    with psycopg.connect(postgis_dsn) as connection:
         connection.execute(statement.encode())
     for use in (PgstacStore, migrate):
         with pytest.raises(StoreError, match=r"newer than this version .* 99.*catalog migrate"):
-            use(pgstac_dsn)
+            use(postgis_dsn)
 
 
 def test_migrate_by_a_user_who_may_not_create_roles_says_so(
-    new_dsn: str, postgres_server: PostgresServer
+    postgis_dsn: str, postgres_server: PostgresServer
 ) -> None:
     postgres_server.execute(f"CREATE ROLE plain LOGIN PASSWORD '{PASSWORD}'")
-    postgres_server.execute(f"ALTER DATABASE {name_of(new_dsn)} OWNER TO plain")
+    postgres_server.execute(f"ALTER DATABASE {name_of(postgis_dsn)} OWNER TO plain")
     with pytest.raises(StoreError, match="may not create roles.*CREATEROLE"):
-        migrate(postgres_server.dsn(name_of(new_dsn), "plain"))
+        migrate(postgres_server.dsn(name_of(postgis_dsn), "plain"))
 
 
 def test_migrate_without_postgis_names_the_extension(postgres_server: PostgresServer) -> None:
@@ -104,9 +96,9 @@ def test_migrate_without_postgis_names_the_extension(postgres_server: PostgresSe
 
 
 def test_store_of_a_user_with_the_role_for_writing_only_works(
-    new_dsn: str, postgres_server: PostgresServer
+    postgis_dsn: str, postgres_server: PostgresServer
 ) -> None:
-    name = name_of(new_dsn)
+    name = name_of(postgis_dsn)
     migrate(postgres_server.dsn(name, "postgres"))
     postgres_server.execute(f"CREATE ROLE service LOGIN PASSWORD '{PASSWORD}'")
     dsn = postgres_server.dsn(name, "service")

@@ -8,12 +8,12 @@ whatever was added or removed meanwhile.
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from hashlib import sha256
 
 from psycopg import sql
 
-from kappamask_catalog.store.base import SortKey
+from kappamask_catalog.store.base import ItemQuery, SortKey
 from kappamask_udf.errors import InvalidQueryError
 
 DEFAULT_SORT = (SortKey("datetime", is_descending=True),)
@@ -55,13 +55,13 @@ def sort_columns(sort: Sequence[SortKey]) -> list[SortColumn]:
     """What to sort by, ending with id and collection so that no two items are equal.
 
     Raises:
-        InvalidQueryError: a field has no name.
+        InvalidQueryError: a field cannot be sorted by.
     """
     columns: list[SortColumn] = []
     seen: set[str] = set()
     for key in (*(sort or DEFAULT_SORT), *TIEBREAKERS):
         name = key.field.removeprefix("properties.")
-        if not name or "\0" in name or any(not part for part in name.split(".")):
+        if name == "geometry" or "\0" in name or not all(name.split(".")):
             raise InvalidQueryError(f"cannot sort by {key.field!r}: it is no name of a property")
         if name in seen:
             continue
@@ -83,28 +83,29 @@ def key_values(columns: Sequence[SortColumn]) -> str:
     return f"ARRAY[{', '.join(f'({column.expression})::text' for column in columns)}]"
 
 
-def encode_token(columns: Sequence[SortColumn], values: Sequence[str]) -> str:
-    """A token for the page behind an item with these values."""
-    text = json.dumps([_fingerprint(columns), *values], separators=(",", ":"))
+def encode_token(query: ItemQuery, values: Sequence[str]) -> str:
+    """A token for the page behind an item with these values; the next page may have another limit."""
+    text = json.dumps([_digest(query, values), *values], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode_token(columns: Sequence[SortColumn], token: str) -> list[str]:
-    """The values in a token.
+def decode_token(query: ItemQuery, columns: Sequence[SortColumn]) -> list[str] | None:
+    """The values in a query's token, `None` if it has none.
 
     Raises:
-        InvalidQueryError: it is none, or of a search with another order.
+        InvalidQueryError: it is no token, or that of another search.
     """
+    if query.token is None:
+        return None
+    padded = query.token + "=" * (-len(query.token) % 4)
     try:
-        text = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        fingerprint, *values = json.loads(text)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise InvalidQueryError("the token is none that a page was given") from error
-    if fingerprint != _fingerprint(columns):
-        raise InvalidQueryError("the token is of a search with another order; begin anew")
-    if len(values) != len(columns) or not all(isinstance(value, str) for value in values):
-        raise InvalidQueryError("the token is none that a page was given")
-    return [str(value) for value in values]
+        digest, *found = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        values = [str(value) for value in found]
+        if len(values) == len(columns) and digest == _digest(query, values):
+            return values
+    except (ValueError, TypeError, RecursionError):
+        pass  # not ASCII, not base64, not JSON, or no list
+    raise InvalidQueryError("the token of the page is not one of this search; begin again")
 
 
 def behind(columns: Sequence[SortColumn], values: Sequence[str]) -> str:
@@ -145,5 +146,10 @@ def _property_columns(name: str, is_descending: bool) -> list[SortColumn]:
     ]
 
 
-def _fingerprint(columns: Sequence[SortColumn]) -> str:
-    return sha256(order_by(columns).encode()).hexdigest()[:8]
+def _digest(query: ItemQuery, values: Sequence[str]) -> str:
+    """Tells a garbled token, or that of another search. It is no secret: a token that somebody made
+    could only skip items that they can see anyway.
+    """
+    same = [astuple(replace(query, token=None, limit=0)), values]
+    text = json.dumps(same, sort_keys=True, default=str)
+    return sha256(text.encode()).hexdigest()[:16]

@@ -15,12 +15,14 @@ from kappamask_catalog.store.pgstac.conditions import build_search
 from kappamask_catalog.store.pgstac.database import Connection
 from kappamask_catalog.store.pgstac.documents import dump
 from kappamask_catalog.store.pgstac.paging import quote
+from kappamask_udf.errors import InvalidQueryError
 
 ORIGINAL = "kappamask:item"
-"""Member of pgstac's column `private` with the item as it was put, where pgstac would return
-another: it drops `null`, which STAC wants for `datetime` of an item with a range."""
+"""Member of pgstac's column `private` with the item as it was put. From `content` pgstac returns
+another one, without `null`, which STAC wants for `datetime` of an item with a range; and takes
+0.3 ms for each item to put it together."""
 ITEM = f"coalesce(i.private->'{ORIGINAL}', content_hydrate(i))"
-"""An item as it was put, for a row `i` of pgstac's items."""
+"""The item of a row `i` of pgstac's items; by pgstac where another tool has put it."""
 
 WHERE = f"""
 WITH visible AS (
@@ -40,16 +42,18 @@ def search_items(connection: Connection, query: ItemQuery, caller: Caller) -> It
         InvalidQueryError: something cannot be understood before the database is asked.
     """
     columns = paging.sort_columns(query.sort)
-    after = None if query.token is None else paging.decode_token(columns, query.token)
+    after = paging.decode_token(query, columns)
+    if query.limit < 1:
+        raise InvalidQueryError(f"limit must be >= 1, found {query.limit}")
     where = _build_where(connection, query, caller)
     if where is None:
         return ItemPage([], None, 0)
-    limit = max(1, min(query.limit, MAX_LIMIT))
+    limit = min(query.limit, MAX_LIMIT)
     page = where if after is None else f"{where} AND {paging.behind(columns, after)}"
     rows = _read_rows(connection, page, columns, limit + 1)
     is_last = len(rows) <= limit
     n_matched = len(rows) if is_last and after is None else _count(connection, where)
-    token = None if is_last else paging.encode_token(columns, rows[limit - 1][1])
+    token = None if is_last else paging.encode_token(query, rows[limit - 1][1])
     return ItemPage([item for item, _ in rows[:limit]], token, n_matched)
 
 

@@ -26,16 +26,12 @@ from kappamask_catalog.store.pgstac.migrations import check_versions, read_versi
 from kappamask_udf.errors import InvalidDocumentError, InvalidQueryError, NotInStoreError
 
 # Predicates of PostGIS fail on a polygon that crosses itself, and with them the whole search.
-MAKE_VALID = """
-UPDATE items SET geometry = ST_MakeValid(geometry)
-WHERE collection = %(collection)s AND id = ANY(%(ids)s) AND NOT ST_IsValid(geometry)
-"""
-
 KEEP_ORIGINALS = f"""
-UPDATE items AS i SET private = jsonb_build_object('{searching.ORIGINAL}', d.item)
+UPDATE items AS i SET
+    private = jsonb_build_object('{searching.ORIGINAL}', d.item),
+    geometry = CASE WHEN ST_IsValid(geometry) THEN geometry ELSE ST_MakeValid(geometry) END
 FROM jsonb_array_elements(%(items)s::jsonb) AS d(item)
 WHERE i.collection = %(collection)s AND i.id = d.item->>'id'
-    AND content_hydrate(i) IS DISTINCT FROM d.item
 """  # noqa: S608 - constants only
 
 ADD_NAMES = """
@@ -163,11 +159,7 @@ class PgstacStore:
             InvalidDocumentError: an item has no id, geometry or time that can be stored.
         """
         checked = documents.check_items(collection_id, items)
-        values = {
-            "collection": collection_id,
-            "items": documents.dump(checked),
-            "ids": [item["id"] for item in checked],
-        }
+        values = {"items": documents.dump(checked), "collection": collection_id}
         names = documents.property_names(checked)
 
         def work(connection: Connection) -> None:
@@ -177,7 +169,6 @@ class PgstacStore:
             if claim is not None:
                 claims.hold_claim(connection, claim)
             connection.execute("SELECT upsert_items(%(items)s::jsonb)", values)
-            connection.execute(MAKE_VALID, values)
             connection.execute(KEEP_ORIGINALS, values)
             connection.execute(ADD_NAMES, [collection_id, names])
             if claim is not None:
