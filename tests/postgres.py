@@ -94,9 +94,7 @@ class PostgresServer:
     def create_database(self, template: str = "template1", owner: str = OWNER) -> str:
         """A new database; its name."""
         name = f"test_{next(self.numbers)}"
-        self.execute(
-            f"CREATE DATABASE {name} TEMPLATE {template} OWNER {owner} STRATEGY file_copy"
-        )
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {owner} STRATEGY file_copy")
         return name
 
     def drop_database(self, name: str) -> None:

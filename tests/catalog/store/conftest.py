@@ -10,7 +10,7 @@ from kappamask_catalog.store.base import Store
 from .items import make_collection
 from .places import Place
 
-KINDS = ["sqlite"]
+KINDS = ["sqlite", "pgstac"]
 
 
 @pytest.fixture(params=KINDS)
@@ -18,6 +18,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """A new place without anything in it."""
     locations: dict[str, Callable[[], str]] = {
         "sqlite": lambda: str(tmp_path / "folder" / "store.sqlite"),
+        # Asked for only here, so that the other kinds are tested where there is no PostgreSQL.
+        "pgstac": lambda: request.getfixturevalue("pgstac_dsn"),
     }
     return Place(request.param, locations[request.param]())
 

@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
-from kappamask_catalog.store.base import ANYBODY, OPERATOR, Access, ItemQuery, SortKey, Store
+from kappamask_catalog.store.base import ANYBODY, OPERATOR, ItemQuery, SortKey
 from kappamask_catalog.store.pgstac import PgstacStore
 from kappamask_udf.errors import (
     ClaimLostError,
@@ -21,53 +22,23 @@ from kappamask_udf.errors import (
     NotInStoreError,
     StoreError,
 )
+from tests.catalog.store.items import find, make_collection, make_item
 from tests.postgres import PASSWORD, PASSWORD_IN_URL, PostgresServer
 
 SECRETS = (PASSWORD, PASSWORD_IN_URL, quote(PASSWORD), "hunter2")
 
 
-def make_collection(**fields: Any) -> dict[str, Any]:
-    return {
-        "type": "Collection",
-        "stac_version": "1.1.0",
-        "id": "masks",
-        "description": "Masks",
-        "license": "other",
-        "extent": {
-            "spatial": {"bbox": [[-180, -90, 180, 90]]},
-            "temporal": {"interval": [["2015-06-27T00:00:00Z", None]]},
-        },
-        "links": [],
-        "item_assets": {"mask": {"type": "image/tiff", "title": "Mask", "roles": ["data"]}},
-        **fields,
-    }
-
-
-def make_item(item_id: str, day: int = 1, **properties: Any) -> dict[str, Any]:
-    ring = [[13, 45], [14, 45], [14, 46], [13, 46], [13, 45]]
-    return {
-        "type": "Feature",
-        "stac_version": "1.1.0",
-        "id": item_id,
-        "collection": "masks",
-        "geometry": {"type": "Polygon", "coordinates": [ring]},
-        "bbox": [13, 45, 14, 46],
-        "properties": {"datetime": f"2024-06-{day:02}T10:00:00Z", **properties},
-        "links": [],
-        "assets": {"mask": {"type": "image/tiff", "roles": ["data"], "href": "mask.tif"}},
-    }
+MASK = {"type": "image/tiff", "title": "Mask", "roles": ["data", "cloud"]}
+ITEM_ASSETS = {"mask": MASK, "thumbnail": {"type": "image/png"}}
+"""What pgstac takes out of items and puts into them again."""
 
 
 @pytest.fixture
 def store(pgstac_dsn: str) -> Iterator[PgstacStore]:
     store = PgstacStore(pgstac_dsn, wait_s=2)
-    store.put_collection(make_collection(), Access())
+    store.put_collection(*make_collection("masks", item_assets=ITEM_ASSETS))
     yield store
     store.close()
-
-
-def find(store: Store, **conditions: Any) -> list[str]:
-    return [item["id"] for item in store.search(ItemQuery(**conditions), OPERATOR).items]
 
 
 # What pgstac makes of documents
@@ -90,7 +61,7 @@ def find(store: Store, **conditions: Any) -> list[str]:
 def test_item_comes_back_as_it_was_put(store: PgstacStore, changes: dict[str, Any]) -> None:
     item = make_item("a") | changes
     store.upsert_items("masks", [item, make_item("b")])
-    store.put_collection(make_collection(item_assets={"mask": {"title": "New"}}), Access())
+    store.put_collection(*make_collection("masks", item_assets={"mask": {"title": "New"}}))
     assert store.get_item("masks", "a", ANYBODY) == item
     assert store.search(ItemQuery(ids=("a",)), ANYBODY).items == [item]
     assert store.get_item("masks", "b", ANYBODY) == make_item("b")
@@ -120,7 +91,7 @@ def test_item_that_postgresql_refuses_is_an_invalid_document(
 def test_collection_that_postgresql_refuses_is_an_invalid_document(store: PgstacStore) -> None:
     extent = {"spatial": {"bbox": [["west", 0, 1, 1]]}, "temporal": {"interval": [[None, None]]}}
     with pytest.raises(InvalidDocumentError, match="west"):
-        store.put_collection(make_collection(extent=extent), Access())
+        store.put_collection(*make_collection("masks", extent=extent))
 
 
 # Searches
@@ -147,7 +118,7 @@ def test_any_text_in_a_query_is_only_a_text(store: PgstacStore, text: str) -> No
 
 
 def test_pages_go_on_where_the_last_item_is_gone(store: PgstacStore) -> None:
-    store.upsert_items("masks", [make_item(f"i{n}", n + 1, x=n) for n in range(6)])
+    store.upsert_items("masks", [make_item(f"i{n}", x=n) for n in range(6)])
     query = ItemQuery(sort=(SortKey("x"),), limit=2)
     first = store.search(query, ANYBODY)
     store.delete_items("masks", ["i1"])
@@ -196,12 +167,12 @@ def test_collection_of_another_tool_is_for_operators_until_it_is_put(
     store: PgstacStore, pgstac_dsn: str
 ) -> None:
     with psycopg.connect(pgstac_dsn) as other:
-        document = psycopg.types.json.Jsonb(make_collection(id="theirs"))
+        document = Jsonb(make_collection("theirs")[0])
         other.execute("SELECT pgstac.create_collection(%s)", [document])
     assert store.get_collection("theirs", OPERATOR)["id"] == "theirs"
     with pytest.raises(NotInStoreError):
         store.get_collection("theirs", ANYBODY)
-    store.put_collection(make_collection(id="theirs"), Access())
+    store.put_collection(*make_collection("theirs"))
     assert store.get_collection("theirs", ANYBODY)["id"] == "theirs"
 
 
@@ -253,8 +224,9 @@ def test_writers_that_widen_a_partition_all_succeed(pgstac_dsn: str, store: Pgst
 
     def write(number: int) -> None:
         for n in range(6):
-            item = make_item(f"{number}-{n}", 15 + (n if number % 2 else -n), x=number)
-            stores[number].upsert_items("masks", [item, make_item("shared", x=number)])
+            day = 15 + (n if number % 2 else -n)
+            item = make_item(f"{number}-{n}", f"2024-03-{day:02}T10:00:00Z")
+            stores[number].upsert_items("masks", [item, make_item("shared", gsd=number)])
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, range(4)))

@@ -9,11 +9,11 @@ from psycopg_pool import ConnectionPool
 from pypgstac.db import PgstacDB
 from pypgstac.migrate import Migrate
 
-from kappamask_catalog.store.base import ANYBODY, OPERATOR, Access, ItemQuery
+from kappamask_catalog.store.base import ANYBODY, OPERATOR, ItemQuery
 from kappamask_catalog.store.pgstac import PgstacStore, Versions, migrate
 from kappamask_catalog.store.pgstac.migrations import PGSTAC_VERSION, read_scripts
 from kappamask_udf.errors import StoreError
-from tests.catalog.store.test_pgstac import make_collection, make_item
+from tests.catalog.store.items import make_collection, make_item
 from tests.postgres import OWNER, PASSWORD, PostgresServer
 
 NOW = Versions(PGSTAC_VERSION, len(read_scripts()))
@@ -26,7 +26,7 @@ def name_of(dsn: str) -> str:
 def test_migrate_twice_changes_nothing(postgis_dsn: str) -> None:
     assert migrate(postgis_dsn) == NOW
     store = PgstacStore(postgis_dsn)
-    store.put_collection(make_collection(), Access())
+    store.put_collection(*make_collection("masks"))
     store.upsert_items("masks", [make_item("a")])
     assert migrate(postgis_dsn) == NOW
     assert store.search(ItemQuery(), ANYBODY).n_matched == 1
@@ -43,18 +43,21 @@ def test_migrate_by_several_at_once_is_done_once(postgis_dsn: str) -> None:
 
 
 def test_migrate_of_an_older_pgstac_keeps_items(postgis_dsn: str) -> None:
-    with ConnectionPool(postgis_dsn, min_size=1, max_size=1) as pool, PgstacDB(pool=pool) as database:
+    with (
+        ConnectionPool(postgis_dsn, min_size=1, max_size=1) as pool,
+        PgstacDB(pool=pool) as database,
+    ):
         Migrate(database).run_migration("0.9.10")
     with psycopg.connect(postgis_dsn) as connection:
         connection.execute("SET search_path TO pgstac, public")
-        connection.execute("SELECT create_collection(%s)", [Jsonb(make_collection())])
+        connection.execute("SELECT create_collection(%s)", [Jsonb(make_collection("masks")[0])])
         connection.execute("SELECT create_item(%s)", [Jsonb(make_item("a", x=1))])
     with pytest.raises(StoreError, match=r"older than this version .* run: kappamask catalog migr"):
         PgstacStore(postgis_dsn)
     assert migrate(postgis_dsn) == NOW
     store = PgstacStore(postgis_dsn)
     assert store.search(ItemQuery(), OPERATOR).items == [make_item("a", x=1)]
-    assert store.property_names("masks", OPERATOR) == ["datetime", "x"]
+    assert {"datetime", "x"} <= set(store.property_names("masks", OPERATOR))
     store.close()
 
 
@@ -84,13 +87,13 @@ def test_migrate_by_a_user_who_may_not_create_roles_says_so(
 ) -> None:
     postgres_server.execute(f"CREATE ROLE plain LOGIN PASSWORD '{PASSWORD}'")
     postgres_server.execute(f"ALTER DATABASE {name_of(postgis_dsn)} OWNER TO plain")
-    with pytest.raises(StoreError, match="may not create roles.*CREATEROLE"):
+    with pytest.raises(StoreError, match=r"may not create roles.*CREATEROLE"):
         migrate(postgres_server.dsn(name_of(postgis_dsn), "plain"))
 
 
 def test_migrate_without_postgis_names_the_extension(postgres_server: PostgresServer) -> None:
     name = postgres_server.create_database(owner=OWNER)
-    with pytest.raises(StoreError, match="extension postgis .*run: CREATE EXTENSION postgis"):
+    with pytest.raises(StoreError, match=r"extension postgis .*run: CREATE EXTENSION postgis"):
         migrate(postgres_server.dsn(name))
     postgres_server.drop_database(name)
 
@@ -106,11 +109,11 @@ def test_store_of_a_user_with_the_role_for_writing_only_works(
         PgstacStore(dsn)
     postgres_server.execute("GRANT pgstac_ingest TO service")
     store = PgstacStore(dsn)
-    store.put_collection(make_collection(), Access("somebody"))
+    store.put_collection(*make_collection("masks", "somebody"))
     claim = store.try_claim("masks/a", "test")
-    store.upsert_items("masks", [make_item("a", x=None), make_item("b")], claim)
+    store.upsert_items("masks", [make_item("a", x=1), make_item("b")], claim)
     assert store.search(ItemQuery(), ANYBODY).n_matched == 2
-    assert store.property_names(None, ANYBODY) == ["datetime", "x"]
+    assert {"datetime", "x"} <= set(store.property_names(None, ANYBODY))
     assert store.delete_items("masks", ["a"]) == 1
     store.delete_collection("masks")
     assert store.list_collections(OPERATOR) == []

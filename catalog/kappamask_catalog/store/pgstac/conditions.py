@@ -5,6 +5,7 @@ spatial operators, and comparisons with times, where it compares texts unless th
 registered.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,9 +13,9 @@ from typing import Any
 
 import cql2
 import shapely
-from shapely.geometry import shape
 
 from kappamask_catalog.store.base import Document, ItemQuery
+from kappamask_catalog.store.values import box_geometry, parse_geometry
 from kappamask_udf.errors import InvalidQueryError
 
 MIRRORED = {"s_within": "s_contains", "s_contains": "s_within"}
@@ -41,7 +42,7 @@ def build_search(query: ItemQuery) -> Document:
     if query.filter is not None:
         conditions.append(rewrite(check_filter(query.filter)))
     if query.bbox is not None:
-        conditions.append({"op": "s_intersects", "args": [GEOMETRY, box_geometry(query.bbox)]})
+        conditions.append({"op": "s_intersects", "args": [GEOMETRY, bbox_geometry(query.bbox)]})
     search: Document = {"filter-lang": "cql2-json"}
     if query.intersects is not None:
         search["intersects"] = check_geometry(query.intersects)
@@ -93,21 +94,17 @@ def check_geometry(geometry: Mapping[str, Any]) -> Document:
         InvalidQueryError: it is no GeoJSON geometry, empty, or crosses itself.
     """
     try:
-        found = shape(dict(geometry))
-        reason = shapely.is_valid_reason(found)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise InvalidQueryError(f"the geometry is no GeoJSON: {error}") from error
-    except shapely.errors.ShapelyError as error:
-        raise InvalidQueryError(f"the geometry is no GeoJSON: {error}") from error
-    if found.is_empty:
-        raise InvalidQueryError("the geometry is empty")
+        found = parse_geometry(geometry)
+    except ValueError as error:
+        raise InvalidQueryError(str(error)) from error
     if not found.is_valid:
-        raise InvalidQueryError(f"the geometry is not valid: {reason}")
+        reason = shapely.is_valid_reason(found)
+        raise InvalidQueryError(f"the {found.geom_type} is not valid: {reason}")
     return dict(geometry)
 
 
-def box_geometry(bbox: Sequence[float]) -> Document:
-    """A box as a geometry; two polygons where it crosses the antimeridian.
+def bbox_geometry(bbox: Sequence[float]) -> Document:
+    """A box as GeoJSON; in two parts where it crosses the antimeridian.
 
     Args:
         bbox: west, south, east, north in degrees.
@@ -116,27 +113,17 @@ def box_geometry(bbox: Sequence[float]) -> Document:
         InvalidQueryError: it is no box.
     """
     if len(bbox) != 4 or not all(map(math.isfinite, bbox)):
-        raise InvalidQueryError(f"bbox must be west, south, east, north; found {list(bbox)}")
+        raise InvalidQueryError(f"a bbox is west, south, east, north; found {list(bbox)}")
     west, south, east, north = bbox
     if south > north:
-        raise InvalidQueryError(f"bbox: south must be <= north, found {south} > {north}")
-    if west <= east:
-        return _part(west, south, east, north)
-    parts = [_part(west, south, 180.0, north), _part(-180.0, south, east, north)]
-    if any(part["type"] != "Polygon" for part in parts):
-        # Without an area there are no two polygons; a sliver of 1e-9 degrees is 0.1 mm.
-        return box_geometry((west, south - 5e-10, east, north + 5e-10))
-    return {"type": "MultiPolygon", "coordinates": [part["coordinates"] for part in parts]}
-
-
-def _part(west: float, south: float, east: float, north: float) -> Document:
-    """A box, or the line or point that is left of one without area: polygons must have one."""
-    if west == east and south == north:
-        return {"type": "Point", "coordinates": [west, south]}
-    if west == east or south == north:
-        return {"type": "LineString", "coordinates": [[west, south], [east, north]]}
-    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
-    return {"type": "Polygon", "coordinates": [ring]}
+        raise InvalidQueryError(f"the bbox has its south ({south:g}) above its north ({north:g})")
+    boxes = [(west, south, east, north)]
+    if west > east:
+        boxes = [(west, south, 180.0, north), (-180.0, south, east, north)]
+    geometry: Document = json.loads(
+        shapely.to_geojson(shapely.union_all([box_geometry(box) for box in boxes]))
+    )
+    return geometry
 
 
 def _rewrite_spatial(operator: str, args: list[Any]) -> Document:
@@ -151,7 +138,7 @@ def _rewrite_spatial(operator: str, args: list[Any]) -> Document:
         raise InvalidQueryError(f"{operator} compares the property geometry, found {name!r}")
     if isinstance(operand, Mapping) and "bbox" in operand:
         box = list(operand["bbox"])
-        operand = box_geometry(box if len(box) == 4 else [*box[0:2], *box[3:5]])
+        operand = bbox_geometry(box if len(box) == 4 else [*box[0:2], *box[3:5]])
     elif isinstance(operand, Mapping):
         operand = check_geometry(operand)
     return {"op": operator, "args": [GEOMETRY, operand]}

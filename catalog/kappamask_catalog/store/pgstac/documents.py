@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import shapely
-
 from kappamask_catalog.store.base import Document
+from kappamask_catalog.store.values import parse_geometry, parse_time
 from kappamask_udf.errors import InvalidDocumentError
 
-TIMES = ("start_datetime", "end_datetime")
+TIMES = ("datetime", "start_datetime", "end_datetime")
 
 
 def dump(document: Any) -> str:
@@ -43,7 +42,7 @@ def check_items(collection_id: str, items: Sequence[Mapping[str, Any]]) -> list[
     for item in items:
         item_id = _check_id(item, "item")
         _check_geometry(item_id, item.get("geometry"))
-        _check_time(item_id, item.get("properties"))
+        _check_times(item_id, item.get("properties"))
         by_id[item_id] = {**item, "type": "Feature", "collection": collection_id}
     return list(by_id.values())
 
@@ -61,39 +60,32 @@ def _check_id(document: Mapping[str, Any], kind: str) -> str:
 
 
 def _check_geometry(item_id: str, geometry: object) -> None:
-    if not isinstance(geometry, Mapping):
-        raise InvalidDocumentError(f"item {item_id} has no geometry: found {geometry!r}")
+    if geometry is None:
+        raise InvalidDocumentError(f"item {item_id} has no geometry; masks have a footprint")
     try:
-        shape = shapely.from_geojson(json.dumps(geometry, allow_nan=False))
-    except (TypeError, ValueError, shapely.errors.GEOSException) as error:
-        raise InvalidDocumentError(f"item {item_id}: geometry is no GeoJSON: {error}") from error
-    if shape is None or shape.is_empty:
-        raise InvalidDocumentError(f"item {item_id}: geometry is empty")
+        parse_geometry(geometry)
+    except ValueError as error:
+        raise InvalidDocumentError(f"geometry of item {item_id}: {error}") from error
 
 
-def _check_time(item_id: str, properties: object) -> None:
+def _check_times(item_id: str, properties: object) -> None:
     if not isinstance(properties, Mapping):
-        raise InvalidDocumentError(f"item {item_id} has no properties: found {properties!r}")
-    if all(properties.get(name) is not None for name in TIMES):
-        start, end = (_parse_time(item_id, name, properties[name]) for name in TIMES)
+        raise InvalidDocumentError(f"item {item_id} has no properties; they say its datetime")
+    found = {name: _check_time(item_id, name, properties.get(name)) for name in TIMES}
+    time, start, end = found.values()
+    if start is not None and end is not None:
         if start > end:
             raise InvalidDocumentError(f"item {item_id}: start_datetime is after end_datetime")
-    elif properties.get("datetime") is not None:
-        _parse_time(item_id, "datetime", properties["datetime"])
-    else:
+    elif time is None:
         raise InvalidDocumentError(
-            f"item {item_id} has no time: it needs datetime, or start_datetime and end_datetime"
+            f"item {item_id} has no time; set datetime, or start_datetime and end_datetime"
         )
 
 
-def _parse_time(item_id: str, name: str, text: object) -> datetime:
-    try:
-        time = datetime.fromisoformat(str(text).upper())
-    except ValueError:
-        time = None
-    if not isinstance(text, str) or time is None or time.tzinfo is None:
+def _check_time(item_id: str, name: str, text: object) -> datetime | None:
+    time = parse_time(text)
+    if time is None and text is not None:
         raise InvalidDocumentError(
-            f"item {item_id}: {name} is no time in RFC 3339, such as 2024-06-01T10:15:00Z:"
-            f" found {text!r}"
+            f"{name} of item {item_id} is no time such as 2024-03-10T10:00:21Z: {text!r}"
         )
     return time

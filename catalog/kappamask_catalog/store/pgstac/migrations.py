@@ -12,8 +12,6 @@ from importlib.metadata import version
 
 import psycopg
 from psycopg_pool import ConnectionPool
-from pypgstac.db import PgstacDB
-from pypgstac.migrate import Migrate
 
 from kappamask_catalog.store.pgstac.database import (
     Address,
@@ -164,6 +162,10 @@ def _check_rights(connection: Connection, address: Address) -> None:
 
 
 def _migrate_pgstac(conninfo: str, connection: Connection, address: Address) -> None:
+    # Only here: it takes a second, reads `.env` and changes how psycopg writes JSON everywhere.
+    from pypgstac.db import PgstacDB
+    from pypgstac.migrate import Migrate
+
     for role in ROLES:
         connection.execute(PREPARE_ROLE.format(role=role))
     with ConnectionPool(conninfo, min_size=1, max_size=1, open=True) as pool:

@@ -84,7 +84,7 @@ def key_values(columns: Sequence[SortColumn]) -> str:
 
 
 def encode_token(query: ItemQuery, values: Sequence[str]) -> str:
-    """A token for the page behind an item with these values; the next page may have another limit."""
+    """A token for the page behind an item with these values; its limit may be another one."""
     text = json.dumps([_digest(query, values), *values], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
