@@ -50,19 +50,30 @@ class BandAsset:
         return self.key.endswith(("-jp2", "_jp2"))
 
 
-def find_band_assets(item: pystac.Item) -> dict[str, BandAsset]:
+def find_band_assets(
+    item: pystac.Item, chosen: Mapping[str, str] | None = None
+) -> dict[str, BandAsset]:
     """The finest raster of every band of an item, by band name.
 
     Of two with the same resolution the one that is no `-jp2` twin is taken, then the first.
+
+    Args:
+        item: with absolute hrefs.
+        chosen: key of the asset for some bands; no other is taken for them, nor theirs for others.
     """
+    chosen = chosen or {}
     found: dict[str, BandAsset] = {}
     for key, asset in item.assets.items():
         candidate = _band_asset(key, asset)
-        if candidate is None:
+        if candidate is None or candidate.band in chosen or key in chosen.values():
             continue
         known = found.get(candidate.band)
         if known is None or _rank(candidate) < _rank(known):
             found[candidate.band] = candidate
+    for band, key in chosen.items():
+        picked = _band_asset(key, item.assets[key], band) if key in item.assets else None
+        if picked is not None:
+            found[band] = picked
     return found
 
 
@@ -70,8 +81,8 @@ def _rank(asset: BandAsset) -> tuple[int, bool]:
     return asset.resolution_m, asset.is_original
 
 
-def _band_asset(key: str, asset: pystac.Asset) -> BandAsset | None:
-    band = asset_band(key, asset)
+def _band_asset(key: str, asset: pystac.Asset, band: str | None = None) -> BandAsset | None:
+    band = band or asset_band(key, asset)
     href = asset.get_absolute_href()
     if band is None or href is None:
         return None

@@ -159,7 +159,11 @@ def asset_calibration(
         ProductError: the asset does not say it.
     """
     scale, offset = (_raster_field(fields, name) for name in ("scale", "offset"))
-    if offset_applied or (offset is None and band in {layer.name for layer in L2A_LAYERS}):
+    if band in {layer.name for layer in L2A_LAYERS}:
+        # Copernicus Data Space gives AOT and WVP the scale and offset of the spectral bands, while
+        # ESA has no offset for them: where one is told, the scale is not believed, either.
+        scale, offset = (None, offset) if offset else (scale, 0.0)
+    if offset_applied:
         offset = 0.0
     if offset is None and baseline is not None and not _has_offsets(baseline):
         offset = 0.0

@@ -88,7 +88,9 @@ def parse_granule_grid(root: etree._Element, source: str) -> ProductGrid:
 
 def item_grid(item: pystac.Item) -> ProductGrid | None:
     """The grids that the projection extension of an item tells, `None` if it does not."""
-    epsg = item_epsg(item.properties)
+    # Copernicus Data Space tells the code with each asset.
+    told = {item_epsg(asset.extra_fields) for asset in item.assets.values()} - {None}
+    epsg = item_epsg(item.properties) or (told.pop() if len(told) == 1 else None)
     if epsg is None:
         return None
     found: dict[int, tuple[Affine, tuple[int, int]]] = {}

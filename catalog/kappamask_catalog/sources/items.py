@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pystac
-from pystac.errors import STACError
+from pystac.errors import STACError, STACTypeError
 
 from kappamask_catalog.sources.documents import (
     is_url,
@@ -45,9 +45,20 @@ def read_item(location: str) -> pystac.Item:
         item = pystac.Item.from_dict(document, href=href, migrate=True, preserve_dict=False)
         item.make_asset_hrefs_absolute()
     # pystac raises what happens to be raised where a field has the wrong type.
-    except (STACError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (
+        STACError, STACTypeError, KeyError, ValueError, TypeError, AttributeError,
+    ) as error:  # fmt: skip
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ProductError(f"{location} is no valid STAC item ({reason})") from error
+    return checked_item(item, location)
+
+
+def checked_item(item: pystac.Item, location: str) -> pystac.Item:
+    """The item, if it is one of Sentinel-2.
+
+    Raises:
+        ProductError: it is of something else.
+    """
     if not _is_sentinel2(item):
         raise ProductError(
             f"{location} is not of Sentinel-2: platform {item.properties.get('platform')!r}, "

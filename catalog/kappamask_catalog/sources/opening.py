@@ -18,14 +18,14 @@ from kappamask_catalog.sources.documents import (
     is_url,
     local_path,
     parse_xml,
-    read_document,
     read_xml,
 )
 from kappamask_catalog.sources.grid import ProductGrid, item_grid, parse_granule_grid
-from kappamask_catalog.sources.items import item_baseline, item_level, read_item
+from kappamask_catalog.sources.items import checked_item, item_baseline, item_level, read_item
 from kappamask_catalog.sources.masks import BandMasks, find_mask_files
 from kappamask_catalog.sources.product import Product, ProductParts
 from kappamask_catalog.sources.rasters import read_raster_grid
+from kappamask_catalog.sources.reading import ReadOptions, S3Access, read_any_document
 from kappamask_catalog.sources.safe import (
     MANIFEST,
     PRODUCT_DOCUMENTS,
@@ -44,7 +44,14 @@ _GRANULE_KEYS = ("granule_metadata", "granule-metadata")
 _MANIFEST_KEYS = ("safe_manifest", "safe-manifest")
 
 
-def open_product(location: str, *, workdir: Path | None = None, verify: bool = True) -> Product:
+def open_product(
+    location: str,
+    *,
+    workdir: Path | None = None,
+    verify: bool = True,
+    item: pystac.Item | None = None,
+    options: ReadOptions | None = None,
+) -> Product:
     """Opens a Sentinel-2 product, Level-1C or Level-2A.
 
     Args:
@@ -54,6 +61,8 @@ def open_product(location: str, *, workdir: Path | None = None, verify: bool = T
             removes; the system's temporary folder by default.
         verify: whether a band is compared with its checksum in manifest.safe when it is first
             opened, which is the only way to notice noise inside a compressed file.
+        item: the STAC item at `location`, of a caller that has it already; it is not read again.
+        options: what the item does not tell: band names, offsets, access to S3.
 
     Returns:
         The product, to be closed by the caller.
@@ -64,8 +73,13 @@ def open_product(location: str, *, workdir: Path | None = None, verify: bool = T
     """
     location = str(location)
     with ExitStack() as resources:
-        item, store = _read_input(location, workdir, resources)
-        parts = _gather(item, location, store, verify)
+        store: FileStore
+        if item is None:
+            item, store = _read_input(location, workdir, resources)
+        else:
+            item, store = checked_item(item.clone(), location), Folder()
+            item.make_asset_hrefs_absolute()
+        parts = _gather(item, location, store, verify, options or ReadOptions())
         return Product(parts, resources.pop_all())
     raise AssertionError("an exit stack suppresses nothing")
 
@@ -136,16 +150,18 @@ def _read_archive(
     return build_safe_item(locate_safe(archive.root)), archive
 
 
-def _gather(item: pystac.Item, location: str, store: FileStore, verify: bool) -> ProductParts:
+def _gather(
+    item: pystac.Item, location: str, store: FileStore, verify: bool, options: ReadOptions
+) -> ProductParts:
     """Reads what the item refers to: the product's metadata, its grid, its masks."""
-    bands = find_band_assets(item)
+    bands = find_band_assets(item, options.band_assets)
     if not bands:
         raise ProductError(f"item {item.id} has no asset that is a band of Sentinel-2")
-    source, document = _read_product_document(item)
+    source, document = _read_product_document(item, options.s3)
     level = item_level(item) if document is None else parse_level(document, source)
     granule_path = _existing(item, _GRANULE_KEYS)
     granule = None if granule_path is None else read_xml(str(granule_path))
-    grid = _find_grid(item, granule, str(granule_path), bands)
+    grid = _find_grid(item, granule, str(granule_path), bands, options.s3)
     masks: BandMasks | None = None
     absent: list[str] = []
     if granule is not None and granule_path is not None:
@@ -168,6 +184,7 @@ def _gather(item: pystac.Item, location: str, store: FileStore, verify: bool) ->
         absent_masks=tuple(absent),
         store=store,
         checksums=read_checksums(manifest) if verify and manifest is not None else {},
+        options=options,
     )
 
 
@@ -183,7 +200,9 @@ def _existing(item: pystac.Item, keys: tuple[str, ...]) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def _read_product_document(item: pystac.Item) -> tuple[str, etree._Element | None]:
+def _read_product_document(
+    item: pystac.Item, access: S3Access | None
+) -> tuple[str, etree._Element | None]:
     """The product's own metadata with its name, or `None` where an item has no access to it.
 
     What cannot be reached is no error yet: the assets may tell their calibration themselves, and
@@ -193,7 +212,7 @@ def _read_product_document(item: pystac.Item) -> tuple[str, etree._Element | Non
     if href is None:
         return "", None
     try:
-        data = read_document(href)
+        data = read_any_document(href, access)
     except ProductError as error:
         logger.info("going on without the product metadata of %s: %s", item.id, error)
         return href, None
@@ -205,9 +224,10 @@ def _find_grid(
     granule: etree._Element | None,
     source: str,
     bands: Mapping[str, BandAsset],
+    access: S3Access | None,
 ) -> ProductGrid:
     """From MTD_TL.xml, else the item's projection fields, else the finest raster itself."""
     if granule is not None:
         return parse_granule_grid(granule, source)
     finest = min(bands.values(), key=lambda asset: asset.resolution_m)
-    return item_grid(item) or read_raster_grid(finest.href, f"band {finest.band}")
+    return item_grid(item) or read_raster_grid(finest.href, f"band {finest.band}", access)

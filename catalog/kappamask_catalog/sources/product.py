@@ -20,6 +20,7 @@ from kappamask_catalog.sources.documents import local_path
 from kappamask_catalog.sources.grid import ProductGrid
 from kappamask_catalog.sources.masks import BandMasks
 from kappamask_catalog.sources.rasters import Checksum, RasterFile, as_dn, verify_checksum
+from kappamask_catalog.sources.reading import ReadOptions
 from kappamask_udf.errors import MissingBandError
 from kappamask_udf.pixels import NATIVE_RESOLUTION_M, Calibration, Level, PixelWindow
 
@@ -48,6 +49,8 @@ class ProductParts:
     """Where local files come from."""
     checksums: Mapping[Path, Checksum] = field(default_factory=dict)
     """Of local files; empty where they are not to be verified."""
+    options: ReadOptions = field(default_factory=ReadOptions)
+    """What the item does not tell."""
 
 
 class Product:
@@ -171,7 +174,7 @@ class Product:
             ProductError: nothing tells its calibration.
         """
         asset = self._asset(band)
-        is_applied = is_offset_applied(self.item.properties) and not asset.is_original
+        is_applied = self._is_offset_applied() and not asset.is_original
         own = self._parts.calibrations.get(band)
         if own is not None:
             return Calibration(own.quantification) if is_applied else own
@@ -201,6 +204,12 @@ class Product:
         masks = self._parts.masks
         return None if masks is None else masks.read_lost(bands, window)
 
+    def _is_offset_applied(self) -> bool:
+        rule = self._parts.options.offset
+        if rule == "property":
+            return is_offset_applied(self.item.properties)
+        return rule == "applied"
+
     def _asset(self, band: str) -> BandAsset:
         if band not in self._parts.bands:
             raise MissingBandError(
@@ -218,7 +227,12 @@ class Product:
             _prepare, store=self._parts.store, checksums=self._parts.checksums
         )
         return RasterFile(
-            asset.href, f"band {asset.band}", self._parts.grid, asset.resolution_m, prepare
+            asset.href,
+            f"band {asset.band}",
+            self._parts.grid,
+            asset.resolution_m,
+            prepare,
+            self._parts.options.s3,
         )
 
 

@@ -22,6 +22,7 @@ from rasterio.windows import Window
 from kappamask_catalog.sources.documents import local_path
 from kappamask_catalog.sources.grid import RESOLUTIONS_M, ProductGrid
 from kappamask_catalog.sources.jpeg2000 import check_complete, is_jpeg2000
+from kappamask_catalog.sources.reading import S3Access, gdal_env
 from kappamask_udf.errors import CorruptDataError, MissingBandError, ProductError
 from kappamask_udf.pixels import NATIVE_RESOLUTION_M, PixelWindow
 
@@ -65,6 +66,7 @@ class RasterFile:
         grid: ProductGrid,
         resolution_m: int | None,
         prepare: Callable[[Path], None] | None = None,
+        access: S3Access | None = None,
     ) -> None:
         """Describes a file without touching it.
 
@@ -75,12 +77,14 @@ class RasterFile:
             resolution_m: metres per pixel that the file must have, `None` for any whole multiple
                 of 10 m that fits the grid.
             prepare: called with a local path before it is opened, to bring or verify the file.
+            access: for a file in S3.
         """
         self.href = href
         self.name = name
         self._grid = grid
         self._told_resolution_m = resolution_m
         self._prepare = prepare
+        self._access = access
         self._lock = threading.Lock()
         self._dataset: Any = None
         self._is_closed = False
@@ -90,7 +94,7 @@ class RasterFile:
         """Metres per pixel; opens the file if it was not told."""
         if self._told_resolution_m is not None:
             return self._told_resolution_m
-        with self._lock, rasterio.Env(**GDAL_OPTIONS):
+        with self._lock, gdal_env(GDAL_OPTIONS, self._access):
             metres: float = self._opened().transform.a
         return round(metres)
 
@@ -101,7 +105,7 @@ class RasterFile:
 
     def block_rows(self) -> int:
         """Rows of the file's blocks; of low blocks as many whole ones as come near 512 rows."""
-        with self._lock, rasterio.Env(**GDAL_OPTIONS):
+        with self._lock, gdal_env(GDAL_OPTIONS, self._access):
             dataset = self._opened()
             rows = int(dataset.block_shapes[0][0])
         if rows < _MIN_BLOCK_ROWS:
@@ -110,7 +114,7 @@ class RasterFile:
 
     def block_shape_yx(self) -> tuple[int, int]:
         """Rows and columns of the file's blocks."""
-        with self._lock, rasterio.Env(**GDAL_OPTIONS):
+        with self._lock, gdal_env(GDAL_OPTIONS, self._access):
             rows, cols = self._opened().block_shapes[0]
         return int(rows), int(cols)
 
@@ -129,7 +133,7 @@ class RasterFile:
         if window.row0 < 0 or window.col0 < 0 or window.row1 > rows or window.col1 > cols:
             raise ValueError(f"window {window} leaves the {rows} x {cols} grid of {self.name}")
         height, width = window.shape_yx
-        with self._lock, rasterio.Env(**GDAL_OPTIONS):
+        with self._lock, gdal_env(GDAL_OPTIONS, self._access):
             dataset = self._opened()
             if index > dataset.count:
                 raise CorruptDataError(
@@ -226,14 +230,14 @@ def _translated(what: str) -> Iterator[None]:
         raise CorruptDataError(f"{what}: {reason}") from error
 
 
-def read_raster_grid(href: str, name: str) -> ProductGrid:
+def read_raster_grid(href: str, name: str, access: S3Access | None = None) -> ProductGrid:
     """The grids of a product by its finest raster, for an item that does not tell them.
 
     Raises:
         CorruptDataError: the raster cannot be opened or is not georeferenced in metres.
         MissingBandError: there is no such file.
     """
-    with rasterio.Env(**GDAL_OPTIONS):
+    with gdal_env(GDAL_OPTIONS, access):
         options = _open_options(href, name)
         with (
             _translated(f"{href} ({name}) cannot be opened"),

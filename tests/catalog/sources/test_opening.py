@@ -338,6 +338,8 @@ def test_open_product_old_stac_version_is_migrated(tmp_path: Path) -> None:
         ('{"type": "FeatureCollection", "features": []}', "a FeatureCollection"),
         ('{"hello": 1}', "other JSON"),
         (json.dumps({**ITEM, "properties": {}}), "no valid STAC item"),
+        (json.dumps({**ITEM, "stac_version": None}), "no valid STAC item"),
+        ('{"type": "Feature", "id": "x", "assets": {}}', "no valid STAC item"),
         (json.dumps({**ITEM, "assets": {"blue": 3}}), "no valid STAC item"),
         (
             json.dumps(
