@@ -16,7 +16,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
+import kappamask_catalog.products
 import kappamask_catalog.sources
+import kappamask_catalog.storage
 import kappamask_udf
 import kappamask_udf.models
 from kappamask_backend.cli import app
@@ -28,7 +30,13 @@ from kappamask_udf.models import ModelSpec, load_registry
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKER = re.compile(r"^<!-- generate: ([a-z-]+) -->$", re.MULTILINE)
-_PUBLIC_MODULES = (kappamask_udf, kappamask_udf.models, kappamask_catalog.sources)
+_PUBLIC_MODULES = (
+    kappamask_udf,
+    kappamask_udf.models,
+    kappamask_catalog.sources,
+    kappamask_catalog.products,
+    kappamask_catalog.storage,
+)
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:

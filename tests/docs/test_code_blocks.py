@@ -20,7 +20,7 @@ from .blocks import DOCS, PAGES, ROOT, Block, Command, expand_globs, read_blocks
 BLOCKS = [block for page in PAGES for block in read_blocks(page)]
 LANGUAGES = {"python", "bash", "console", "json", "toml", "text"}
 # Programs that a page may name and that no test runs: they install, build or open something.
-OTHER_PROGRAMS = {"make", "pip", "source", "git", "pre-commit", "python3"}
+OTHER_PROGRAMS = {"export", "make", "pip", "source", "git", "pre-commit", "python3"}
 RUN_LANGUAGES = {"python", "bash", "console"}
 RUN_PAGES = [
     page

@@ -5,7 +5,6 @@ Which there are is configuration, not code; one product is opened by `kappamask_
 
 from kappamask_catalog.products.base import ProductCollection, ProductRef
 from kappamask_catalog.products.config import (
-    SOURCES_FILE_VARIABLE,
     Credentials,
     S3Settings,
     SourceConfig,
@@ -18,7 +17,6 @@ from kappamask_catalog.products.folder import watch_folder
 from kappamask_catalog.products.opening import open_collection, open_ref
 
 __all__ = [
-    "SOURCES_FILE_VARIABLE",
     "Credentials",
     "ProductCollection",
     "ProductRef",

@@ -17,7 +17,7 @@ def open_collection(config: SourceConfig) -> ProductCollection:
 
     Raises:
         SourceError: a variable with credentials for the server is not set.
-        MissingExtraError: for a STAC API, pystac-client is not installed.
+        MissingExtraError: for a server, requests is not installed.
     """
     if config.kind == "folder":
         return FolderCollection(config)

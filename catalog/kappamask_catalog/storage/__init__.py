@@ -2,7 +2,6 @@
 
 from kappamask_catalog.storage.base import (
     MaskStorage,
-    Progress,
     StoredFile,
     check_key,
     key_part,
@@ -14,7 +13,6 @@ from kappamask_catalog.storage.opening import open_storage
 __all__ = [
     "FolderStorage",
     "MaskStorage",
-    "Progress",
     "StoredFile",
     "check_key",
     "key_part",

@@ -22,6 +22,8 @@ _HINTS = {
     "AccessDenied": "the credentials may not do this in bucket {bucket}",
 }
 _CODE = re.compile(r"<Code>(\w+)</Code>")
+# Answered with HTTP 400, and pass all the same.
+_PASSING = {"RequestTimeout", "IncompleteBody", "OperationAborted"}
 _STATUS = re.compile(r"status code: (\d{3})")
 _FORBIDDEN = (
     "the server refuses the credentials; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what "
@@ -52,7 +54,10 @@ def is_final(error: Exception) -> bool:
     if isinstance(error, StorageError | FileNotFoundError):
         return True
     if isinstance(error, GenericError):
-        status = _STATUS.search(str(error))
+        text = str(error)
+        code, status = _CODE.search(text), _STATUS.search(text)
+        if code is not None and code[1] in _PASSING:
+            return False
         return status is not None and status[1].startswith("4") and status[1] != "429"
     return True
 

@@ -1,6 +1,6 @@
 """The file of sources: what it may hold, and what is said of what it may not."""
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 
 import pytest
@@ -210,3 +210,15 @@ def test_find_source_unknown_names_those_there_are() -> None:
     with pytest.raises(SourceError, match="no source 'x'; there are: cdse-l1c, cdse-l2a"):
         find_source("x", shipped_sources())
     assert find_source("cdse-l2a", shipped_sources()).level == "L2A"
+
+
+def test_reference_page_lists_every_key() -> None:
+    page = Path(__file__).parents[3] / "docs" / "reference" / "sources.md"
+    text = page.read_text(encoding="utf-8")
+    names = [
+        field.name for kind in (SourceConfig, Credentials, S3Settings) for field in fields(kind)
+    ]
+    missing = [name for name in names if f"`{name}`" not in text]
+    # Tables inside a source have headings of their own.
+    assert missing == ["bands", "credentials", "s3"]
+    assert all(f"[source.{name}]" in text for name in missing)
