@@ -54,7 +54,8 @@ class MaskStorage(Protocol):
     """Keeps files of published masks. All methods are safe from several threads and processes.
 
     Every method raises `StorageError` where the storage cannot be reached, forbids it, or is
-    full, and for a key that is none.
+    full, and for a key that is none. For a file that is not there its cause is a
+    `FileNotFoundError` or `IsADirectoryError`, or it has none.
     """
 
     @property

@@ -293,7 +293,7 @@ def _translated(what: str) -> Iterator[None]:
     """System errors as `StorageError`, in one line, with what to do where that is known."""
     try:
         yield
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise StorageError(f"{what}: there is no such file") from error
     except OSError as error:
         hints = {
