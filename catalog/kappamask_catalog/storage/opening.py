@@ -20,8 +20,10 @@ def open_storage(url: str) -> MaskStorage:
         StorageError: it is no such address, or S3 is not configured.
         MissingExtraError: for S3, obstore is not installed.
     """
+    if not url.strip():
+        raise StorageError("the address of the storage is empty; give a path or s3://bucket/prefix")
     if "://" not in url:
-        return FolderStorage(Path(url))
+        return FolderStorage(Path(url).expanduser())
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return FolderStorage(Path(unquote(parts.path)))

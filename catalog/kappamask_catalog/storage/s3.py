@@ -42,6 +42,8 @@ PARALLEL_PARTS = 4
 """Parts on their way at a time. Bounds memory to about 40 MB for a file of any size."""
 ATTEMPTS = 3
 """For a file, on top of those that obstore makes for a request."""
+MAX_LINK_LIFE = timedelta(days=7)
+"""Of a presigned URL. Source: Amazon S3 API reference, Signature Version 4, query parameters."""
 PUBLIC_ENDPOINT_VARIABLE = "KAPPAMASK_S3_PUBLIC_ENDPOINT"
 """Address under which those outside reach the server, where that is another one."""
 
@@ -183,10 +185,10 @@ class S3Storage:
         return str(meta["e_tag"] or f'"{meta["last_modified"].timestamp():x}-{meta["size"]:x}"')
 
     def redirect(self, key: str, seconds: float) -> str | None:
-        """See `MaskStorage.redirect`: a presigned URL. S3 takes at most seven days."""
+        """See `MaskStorage.redirect`: a presigned URL, for seven days at most, as S3 wants it."""
         full = self._full(key)
         with translated(f"cannot sign {self._uri(key)}", self._bucket):
-            lifetime = timedelta(seconds=seconds)
+            lifetime = min(timedelta(seconds=max(1.0, seconds)), MAX_LINK_LIFE)
             return obstore.sign(self._public_store, "GET", full, lifetime)
 
     def key_of(self, href: str) -> str | None:

@@ -204,7 +204,7 @@ def test_open_storage_without_credentials_says_so(
     [
         "https://example.org/masks", "s3://", "s3:///prefix", "s3://me:secret@bucket/a",
         "s3://bucket/a?secret=1", "s3://bucket/../a", "s3://bucket/a//b", "file://host/path",
-        "gs://bucket/a",
+        "gs://bucket/a", "", " ",
     ],
 )  # fmt: skip
 def test_open_storage_of_another_address_is_an_error(s3_environment: S3Server, url: str) -> None:
@@ -225,6 +225,15 @@ def test_redirect_is_to_the_public_address(
     url = open_storage("s3://masks/x").redirect(f"{PREFIX}/mask.tif", 60)
     assert url is not None
     assert url.startswith(f"https://files.example.org/masks/x/{PREFIX}/mask.tif?X-Amz-")
+
+
+@pytest.mark.parametrize(("seconds", "expires"), [(90.5, 90), (1e7, 604800), (-5, 1)])
+def test_redirect_is_for_seven_days_at_most(
+    s3_environment: S3Server, seconds: float, expires: int
+) -> None:
+    url = open_storage("s3://masks/x").redirect("a/mask.tif", seconds)
+    assert url is not None
+    assert f"X-Amz-Expires={expires}&" in url
 
 
 def test_storage_shows_no_secret(s3_environment: S3Server) -> None:
