@@ -1,0 +1,1 @@
+"""Masks out of a store and into one: static catalogs, geoparquet, checks, removal."""

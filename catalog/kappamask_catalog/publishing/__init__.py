@@ -1,0 +1,1 @@
+"""From products to published masks: claimed once, made once, visible at once."""
