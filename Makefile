@@ -36,7 +36,7 @@ $(BIN)/python:
 	$(PIP) install -q --upgrade 'pip>=25.1'
 
 $(VENV)/.installed-run: $(BIN)/python $(SOURCES)
-	$(PIP) install -q -c constraints.txt -e '.[cpu]'
+	$(PIP) install -q -c constraints.txt -e '.[catalog,cpu]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(BIN)/python $(SOURCES)

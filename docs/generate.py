@@ -14,6 +14,8 @@ from types import ModuleType, NoneType, UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
 from typer.models import ArgumentInfo, OptionInfo
 
 import kappamask_catalog.products
@@ -22,7 +24,9 @@ import kappamask_catalog.storage
 import kappamask_udf
 import kappamask_udf.models
 from kappamask_backend.cli import app
+from kappamask_backend.settings import DataSettings, ServeSettings, StacSettings, StorageSettings
 from kappamask_catalog.scene import clouds
+from kappamask_catalog.stac_api import StacApiSettings
 from kappamask_udf import errors
 from kappamask_udf.classes import CLASS_STYLES
 from kappamask_udf.deeplab.convert import read_template
@@ -381,6 +385,23 @@ def _anchor(heading: str) -> str:
     return heading.lower().replace(" ", "-")
 
 
+_SETTINGS: tuple[type[BaseSettings], ...] = (
+    DataSettings, StacSettings, StorageSettings, StacApiSettings, ServeSettings,
+)  # fmt: skip
+
+
+def settings() -> str:
+    """Every setting with what it means, from the classes that read them."""
+    rows = []
+    for group in _SETTINGS:
+        prefix = group.model_config.get("env_prefix", "")
+        for name, field in group.model_fields.items():
+            default = field.default if field.default_factory is None else None
+            shown = "" if default in (None, PydanticUndefined) else f"`{default}`"
+            rows.append((f"`{prefix}{name.upper()}`", _cell(field.description), shown))
+    return "\n".join(_table(("variable", "meaning", "default"), rows))
+
+
 GENERATORS: dict[str, Callable[[], str]] = {
     "command-line": command_line,
     "classes": classes,
@@ -388,6 +409,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "model-cards": model_cards,
     "kappamask-cards": kappamask_cards,
     "scene-truth": scene_truth,
+    "settings": settings,
     "scene-weather": scene_weather,
     "python": python_api,
     "changelog": changelog,

@@ -50,7 +50,7 @@ def examples_folder(demo_folder: Path) -> Path:
     web page in place of one."""
     folder = demo_folder.parent
     safe = folder / "product.SAFE"
-    shutil.copytree(next(demo_folder.glob("*.SAFE")), safe)
+    shutil.copytree(min(demo_folder.glob("*.SAFE")), safe)
     write_safe_zip(safe)
     with open_product(str(safe)) as product:
         item = product.item.clone()
@@ -73,4 +73,7 @@ def in_examples_folder(
         else:
             shutil.copy(path, tmp_path)
     monkeypatch.chdir(tmp_path)
+    # Nothing of the user's own is read or written.
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
     return tmp_path

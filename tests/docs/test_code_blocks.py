@@ -20,7 +20,9 @@ from .blocks import DOCS, PAGES, ROOT, Block, Command, expand_globs, read_blocks
 BLOCKS = [block for page in PAGES for block in read_blocks(page)]
 LANGUAGES = {"python", "bash", "console", "json", "toml", "text"}
 # Programs that a page may name and that no test runs: they install, build or open something.
-OTHER_PROGRAMS = {"export", "make", "pip", "source", "git", "pre-commit", "python3"}
+OTHER_PROGRAMS = {
+    "curl", "export", "make", "pip", "source", "git", "pre-commit", "python3",
+}  # fmt: skip
 RUN_LANGUAGES = {"python", "bash", "console"}
 RUN_PAGES = [
     page
@@ -59,7 +61,8 @@ def test_page_examples_run_as_described(page: Path, in_examples_folder: Path) ->
             target.write_text(block.text)
         elif block.language == "python":
             code = compile("\n" * block.line + block.text, str(page), "exec")
-            exec(code, names)
+            if not block.is_parsed_only:
+                exec(code, names)
         elif block.language in ("bash", "console") and not block.is_parsed_only:
             for command in read_commands(block):
                 run_command(block, command)

@@ -82,8 +82,8 @@ def test_error_recipes_cover_every_error() -> None:
     assert set(headings) == set(all_errors())
 
 
-def test_environment_page_names_every_variable_that_is_read() -> None:
-    page = page_text("reference/environment.md")
+def test_environment_page_names_every_variable_that_is_read(generate: ModuleType) -> None:
+    page = generate.fill(page_text("reference/environment.md"))
     sources = [
         path.read_text()
         for folder in ("udf", "catalog", "backend")
@@ -91,7 +91,9 @@ def test_environment_page_names_every_variable_that_is_read() -> None:
     ]
     named = {name for text in sources for name in re.findall(r'"(KAPPAMASK_\w+|XDG_\w+)"', text)}
     assert named
-    assert [name for name in sorted(named) if f"`{name}`" not in page] == []
+    # What ends in an underscore is the beginning of several.
+    lacking = [name for name in sorted(named) if f"`{name.rstrip('_')}" not in page]
+    assert lacking == []
 
 
 def test_model_page_names_every_field_that_is_read() -> None:

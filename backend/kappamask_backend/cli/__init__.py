@@ -2,7 +2,7 @@
 
 import typer
 
-from kappamask_backend.cli import benchmark, demo, mask, models
+from kappamask_backend.cli import benchmark, catalog, demo, mask, models, publish, serve
 from kappamask_backend.memory import keep_memory_flat
 
 app = typer.Typer(
@@ -14,6 +14,9 @@ app = typer.Typer(
 )
 app.command("mask")(mask.mask)
 app.command("demo")(demo.demo)
+app.command("publish")(publish.publish)
+app.command("serve")(serve.serve)
+app.add_typer(catalog.app, name="catalog")
 app.add_typer(models.app, name="models")
 app.add_typer(benchmark.app, name="benchmark")
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from kappamask_backend.benchmark import Report, Setting, run_benchmark
-from kappamask_backend.cli import network_benchmark
+from kappamask_backend.cli import network_benchmark, search_benchmark
 from kappamask_backend.cli.console import (
     err,
     note,
@@ -30,6 +30,7 @@ _FIRST_DATE = datetime.combine(DEMO_DATES[0], datetime.min.time())
 app = typer.Typer(help="Measure time and memory; make products of any size.")
 
 app.command("network")(network_benchmark.network)
+app.command("search")(search_benchmark.search)
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 

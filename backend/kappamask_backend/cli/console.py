@@ -7,7 +7,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -24,6 +24,7 @@ from rich.progress import (
     SpinnerColumn,
     Task,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
@@ -119,6 +120,15 @@ def tile_progress(title: str, quiet: bool) -> Iterator[ProgressCallback | None]:
             progress.update(task, completed=done, total=total)
 
         yield advance
+
+
+@contextmanager
+def step_progress(quiet: bool) -> Iterator[Callable[[str, float], None]]:
+    """A progress bar for steps that are told with the share that is done, 0-1."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, disable=quiet) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda step, share: bar.update(task, description=step, completed=share)
 
 
 def short_path(path: Path) -> str:

@@ -1,5 +1,8 @@
 """`kappamask demo`: a scene with known clouds, its mask, and how well they agree."""
 
+import shlex
+import shutil
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +18,10 @@ from kappamask_backend.cli.console import (
     reported_errors,
     short_path,
     start_logging,
+    step_progress,
     tile_progress,
 )
+from kappamask_backend.demo_catalog import DemoCatalog, publish_demo_dates
 from kappamask_backend.model_choice import choose_model, engine_folder
 from kappamask_catalog.masking import MaskOptions, prepare_mask
 from kappamask_catalog.publish.picture import write_comparison
@@ -27,6 +32,7 @@ from kappamask_catalog.sources import open_product
 from kappamask_udf.session import Device
 
 PICTURE_FILE = "comparison.png"
+CATALOG_FOLDER = "catalog"
 _DEMO_DATE = datetime.combine(DEMO_DATES[0], datetime.min.time())
 
 
@@ -39,6 +45,7 @@ class DemoResult:
     picture: Path
     product: Path
     truth: Path
+    catalog: DemoCatalog
 
 
 def demo(
@@ -89,7 +96,11 @@ def _run(
         agreement = compare_masks(result.folder / MASK_FILE, paths.truth)
         picture = output / PICTURE_FILE
         write_comparison(product, result.folder / MASK_FILE, paths.truth, picture)
-    return DemoResult(result, agreement, picture, paths.safe, paths.truth)
+    with step_progress(quiet) as step:
+        published = publish_demo_dates(
+            scene, paths.safe, output / CATALOG_FOLDER, model, options, step
+        )
+    return DemoResult(result, agreement, picture, paths.safe, paths.truth, published)
 
 
 def _print(made: DemoResult) -> None:
@@ -109,6 +120,38 @@ def _print(made: DemoResult) -> None:
     )
     for path in (*result.files, made.picture, made.product, made.truth):
         out.print(short_path(path), highlight=False, markup=False)
+    _print_catalog(made.catalog)
+
+
+def _print_catalog(catalog: DemoCatalog) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("acquired", "cloud %", "mask"):
+        table.add_column(heading, overflow="fold")
+    for item in catalog.items:
+        properties = item["properties"]
+        cover = properties.get("eo:cloud_cover")
+        table.add_row(
+            str(properties["datetime"])[:10], "" if cover is None else f"{cover:.1f}", item["id"]
+        )
+    out.print(f"\n{len(catalog.items)} masks published, the least cloudy first")
+    out.print(table)
+    west, south, east, north = catalog.items[0]["bbox"]
+    serve = shlex.join([_program(), "serve", "--data", short_path(catalog.folder)])
+    out.print(
+        f"""
+Serve them:
+  {serve}
+Search them, in another terminal:
+  curl 'http://127.0.0.1:8080/search?bbox={west},{south},{east},{north}&sortby=eo:cloud_cover'
+or from Python, with pystac-client:
+  Client.open("http://127.0.0.1:8080").search(filter="eo:cloud_cover < 20").item_collection()""",
+        highlight=False, markup=False,
+    )  # fmt: skip
+
+
+def _program() -> str:
+    """This command as the user can type it."""
+    return "kappamask" if shutil.which("kappamask") else short_path(Path(sys.argv[0]))
 
 
 def _as_dict(made: DemoResult) -> dict[str, object]:
@@ -120,4 +163,6 @@ def _as_dict(made: DemoResult) -> dict[str, object]:
         "picture": str(made.picture),
         "product": str(made.product),
         "truth": str(made.truth),
+        "catalog": str(made.catalog.folder),
+        "published": [item["id"] for item in made.catalog.items],
     }

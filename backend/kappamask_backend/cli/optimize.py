@@ -1,17 +1,20 @@
 """`kappamask models optimize`: a variant of a model in another arithmetic."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
-from kappamask_backend.cli.console import err, out, print_json, reported_errors, start_logging
+from kappamask_backend.cli.console import (
+    out,
+    print_json,
+    reported_errors,
+    start_logging,
+    step_progress,
+)
 from kappamask_backend.model_choice import choose_model
 from kappamask_backend.model_variants import (
     MIN_SHARE,
@@ -67,7 +70,7 @@ def optimize(
     with (
         reported_errors(as_json),
         tempfile.TemporaryDirectory(prefix="kappamask-") as folder,
-        _progress(quiet) as progress,
+        step_progress(quiet) as progress,
     ):
         spec = choose_model(name, "L1C").spec
         variant_name = as_name or f"{spec.name}-{precision}"
@@ -125,14 +128,6 @@ def _write_scenes(
         paths = write_product(scene, folder, level=level)
         written.append(MeasuredProduct(str(paths.safe), paths.truth))
     return tuple(written)
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with ProgressBar(*columns, console=err, disable=quiet) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda step, share: bar.update(task, description=step, completed=share)
 
 
 def _print(model: ModelSpec, variant: Variant) -> None:
