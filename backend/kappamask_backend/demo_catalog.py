@@ -18,6 +18,9 @@ from kappamask_catalog.store.base import OPERATOR, Document, ItemQuery, SortKey
 from kappamask_udf.errors import StoreError
 
 
+DAYS_FOLDER = "other-days"
+
+
 @dataclass(frozen=True)
 class DemoCatalog:
     """What was published."""
@@ -40,7 +43,7 @@ def publish_demo_dates(
 
     Args:
         scene: the scene on one day.
-        safe: its product; those of the other days are written beside it.
+        safe: its product; those of the other days are written into a folder beside it.
         folder: data folder of the store.
         model: name of a model.
         options: how masks are made.
@@ -55,7 +58,7 @@ def publish_demo_dates(
         day = safe
         if date != scene.date:
             other = DemoScene(size_px=scene.size_px, date=date)
-            day = write_product(other, safe.parent, overwrite=True).safe
+            day = write_product(other, safe.parent / DAYS_FOLDER, overwrite=True).safe
         candidates.append(Candidate(str(day), partial(open_product, str(day)), day.stem))
     with open_installation(folder) as here, work_folder(here.work_folder) as work:
         publisher = Publisher(Targets(here, Wish(model, options), work), threading.Event())
