@@ -61,7 +61,7 @@ def validate_item(item: pystac.Item | Mapping[str, Any]) -> list[str]:
 
 def local_schema_uris() -> list[str]:
     """The addresses of all extension schemas that are here."""
-    return sorted(_load_extension_schemas())
+    return sorted(load_extension_schemas())
 
 
 def _as_json(item: pystac.Item | Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _build_registry() -> "Registry[Any]":
             "checking STAC documents needs jsonschema, which is not installed; "
             "install it with: pip install 'openeo-kappamask[validate]'"
         ) from error
-    local = {**get_local_schema_cache(), **_load_extension_schemas()}
+    local = {**get_local_schema_cache(), **load_extension_schemas()}
     known: list[tuple[str, Resource[Any]]] = [
         (uri, Resource.from_contents(schema)) for uri, schema in local.items()
     ]
@@ -146,7 +146,7 @@ def _retrieve(uri: str) -> "Resource[Any]":
 
 
 @cache
-def _load_extension_schemas() -> dict[str, dict[str, Any]]:
+def load_extension_schemas() -> dict[str, dict[str, Any]]:
     """Schemas of extensions by address."""
     schemas = {}
     for folder in SCHEMA_FOLDERS:

@@ -88,6 +88,14 @@ FILTER_CLASSES = (
 )
 """What all stores can do; see the contract test of stores."""
 
+SORT_CLASSES = (
+    SortConformanceClasses.ITEM_SEARCH_SORT,
+    SortConformanceClasses.FEATURES_SORT,
+    # Clients look for these, such as pystac-client 0.9; 1.1.0 added to it only.
+    "https://api.stacspec.org/v1.0.0/item-search#sort",
+    "https://api.stacspec.org/v1.0.0/ogcapi-features#sort",
+)
+
 
 def create_stac_app(
     store: Store,
@@ -132,12 +140,11 @@ def create_stac_app(
 def _extensions(client: StoreClient) -> list[ApiExtension]:
     """Those of searches; the first five have parameters."""
     queryables = QueryablesClient(store=client.store, identify=client.identify)
-    sort = (SortConformanceClasses.ITEM_SEARCH_SORT, SortConformanceClasses.FEATURES_SORT)
     query = (QueryConformanceClasses.SEARCH, QueryConformanceClasses.ITEMS)
     fields = (FieldsConformanceClasses.SEARCH, FieldsConformanceClasses.ITEMS)
     return [
         _Filter(client=queryables, conformance_classes=list(FILTER_CLASSES)),
-        _Sort(conformance_classes=list(sort)),
+        _Sort(conformance_classes=list(SORT_CLASSES)),
         _Query(conformance_classes=list(query)),
         _Fields(conformance_classes=list(fields)),
         _Token(),

@@ -11,8 +11,8 @@ DEFAULT_FIELDS = (
     "type", "stac_version", "id", "geometry", "bbox", "links", "assets", "properties.datetime",
 )  # fmt: skip
 """What `fields` without names means. Source: STAC API fields extension 1.0.0."""
-ALWAYS = ("type", "id", "collection")
-"""Without them nobody could tell what an item is."""
+ALWAYS = ("type", "stac_version", "id", "collection")
+"""Without them neither people nor programs could tell what an item is."""
 
 Path = tuple[str, ...]
 
@@ -79,7 +79,7 @@ def parse_fields(value: Any) -> FieldChoice | None:
         raise InvalidQueryError(f"fields must be an object of include, exclude (got {shown(value)}")
     if not has_include:
         return FieldChoice(None, exclude)
-    return FieldChoice(include or _paths(DEFAULT_FIELDS), exclude)
+    return FieldChoice(include or _paths(DEFAULT_FIELDS) - exclude, exclude)
 
 
 def _names(value: Mapping[str, Any], key: str) -> Iterable[str]:

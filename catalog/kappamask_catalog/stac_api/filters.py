@@ -39,7 +39,20 @@ def parse_filter(value: Any, language: str | None, crs: str | None) -> Filter | 
     if not isinstance(value, Mapping):
         raise InvalidQueryError(f"filter must be an object of CQL2 JSON (got {shown(value)})")
     check_depth(value, "filter")
-    return dict(value)
+    return _modern(dict(value))
+
+
+def _modern(condition: Filter) -> Filter:
+    """With `between` of three arguments, also where the bounds are a list of their own.
+
+    Drafts of CQL2 wrote it so, and so do clients and the STAC API validator still.
+    """
+    args = condition.get("args")
+    if not isinstance(args, list):
+        return condition
+    if condition.get("op") == "between" and len(args) == 2 and isinstance(args[1], list):
+        args = [args[0], *args[1]]
+    return {**condition, "args": [_modern(one) if isinstance(one, dict) else one for one in args]}
 
 
 def _parse_text(text: str) -> Filter:

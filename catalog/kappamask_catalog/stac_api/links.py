@@ -51,9 +51,9 @@ def complete_collection(document: Document, base: str, public_href: Href) -> Doc
     url = collection_url(base, document["id"])
     document["links"] = [
         link("self", url, title=document.get("title", document["id"])),
-        link("root", base),
-        link("parent", base),
-        link("items", f"{url}/items", GEOJSON, "Masks"),
+        link("root", base, title="All collections"),
+        link("parent", base, title="All collections"),
+        link("items", f"{url}/items", GEOJSON, "Items"),
         link(QUERYABLES, f"{url}/queryables", JSON_SCHEMA, "What filters can use"),
         *_other_links(document.get("links", ()), public_href),
     ]

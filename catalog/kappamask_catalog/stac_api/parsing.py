@@ -24,6 +24,8 @@ GEOMETRY_TYPES = (
 )  # fmt: skip
 MAX_DEPTH = 64
 """Levels of a filter or geometry; no sensible one has more, and parsers recurse."""
+MAX_LONGITUDE = 540
+"""Maps that can be moved sideways write boxes once around the Earth further."""
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", re.IGNORECASE | re.ASCII
 )
@@ -63,7 +65,7 @@ def parse_names(value: Any, parameter: str) -> tuple[str, ...] | None:
 def parse_bbox(value: Any) -> BBox | None:
     """West, south, east, north in degrees; heights of 6 numbers are left out.
 
-    West may be greater than east: the box crosses the antimeridian. `None` if there is none.
+    West is greater than east where the box crosses the antimeridian. `None` if there is none.
 
     Raises:
         InvalidQueryError: they are not 4 or 6 numbers, or no place on Earth.
@@ -80,13 +82,21 @@ def parse_bbox(value: Any) -> BBox | None:
     west, south, east, north = numbers[0], numbers[1], numbers[half], numbers[half + 1]
     if len(numbers) == 6 and numbers[2] > numbers[5]:
         raise InvalidQueryError(f"bbox must go from low to high (got {numbers[2]} to {numbers[5]})")
-    if not (-180 <= west <= 180 and -180 <= east <= 180):
+    if not (-MAX_LONGITUDE <= west <= MAX_LONGITUDE and -MAX_LONGITUDE <= east <= MAX_LONGITUDE):
         raise InvalidQueryError(f"bbox must have longitudes of -180 to 180 (got {west}, {east})")
+    if not (-180 <= west <= 180 and -180 <= east <= 180):
+        west, east = _wrapped(west, east)
     if not -90 <= south <= north <= 90:
         raise InvalidQueryError(
             f"bbox must have latitudes of -90 to 90, south before north (got {south}, {north})"
         )
     return west, south, east, north
+
+
+def _wrapped(west: float, east: float) -> tuple[float, float]:
+    if east - west >= 360:
+        return -180.0, 180.0
+    return (west + 180) % 360 - 180, (east + 180) % 360 - 180
 
 
 def _numbers(value: Any) -> list[float]:

@@ -8,10 +8,20 @@ import pytest
 from fastapi import FastAPI
 from starlette.requests import Request
 
+from kappamask_catalog.masking import MaskOptions, prepare_mask
+from kappamask_catalog.results import MaskResult, write_mask
+from kappamask_catalog.scene import DEMO_DATES, DemoScene, write_product
+from kappamask_catalog.sources import open_product
 from kappamask_catalog.stac_api import StacApiSettings, StorageLinks, create_stac_app
 from kappamask_catalog.storage.folder import FolderStorage
 from kappamask_catalog.store.base import ANYBODY, OPERATOR, Access, Caller, Store, Visibility
-from tests.catalog.stac_api.documents import build_collection, build_item, build_series
+from kappamask_udf.models import load_registry
+from tests.catalog.stac_api.documents import (
+    COLLECTION_ID,
+    build_collection,
+    build_item,
+    build_series,
+)
 from tests.catalog.stac_api.tester import ApiTester
 from tests.catalog.store.conftest import empty_store, place
 
@@ -19,6 +29,9 @@ __all__ = ["empty_store", "place"]
 
 SECRET = "0123456789abcdef0123456789abcdef"
 SERIES = 25
+
+SIZE_PX = 306
+"""102 cells of the default network: one tile, so that tests are quick."""
 
 BuildApp = Callable[..., FastAPI]
 
@@ -78,3 +91,27 @@ def api(app: FastAPI) -> ApiTester:
 @pytest.fixture
 def ann(app: FastAPI) -> ApiTester:
     return ApiTester(app, "ann")
+
+
+@pytest.fixture(scope="session")
+def mask(tmp_path_factory: pytest.TempPathFactory) -> MaskResult:
+    """A real mask of the embedded scene."""
+    folder = tmp_path_factory.mktemp("mask")
+    scene = DemoScene(size_px=SIZE_PX, date=DEMO_DATES[0])
+    paths = write_product(scene, folder / "product")
+    with open_product(str(paths.safe)) as product:
+        spec = load_registry().default("L1C").spec
+        job = prepare_mask(product, spec, MaskOptions(device="cpu"))
+        return write_mask(job, folder / "result")
+
+
+def publish(mask: MaskResult, store: Store, storage: FolderStorage) -> None:
+    """Add a mask with its files."""
+    files = storage.put_folder(mask.folder, f"{COLLECTION_ID}/mask/1")
+    item = mask.item.to_dict(include_self_link=False, transform_hrefs=False)
+    for asset in item["assets"].values():
+        asset["href"] = files[Path(asset["href"]).name].href
+    for link in item["links"]:
+        if link["rel"] == "mlm:model":
+            link["href"] = files[Path(link["href"]).name].href
+    store.upsert_items(COLLECTION_ID, [item])

@@ -21,7 +21,13 @@ def build_collection(collection_id: str = COLLECTION_ID, **fields: Any) -> Docum
             "temporal": {"interval": [["2024-01-01T00:00:00Z", None]]},
         },
         "summaries": {"gsd": [10]},
-        "links": [{"rel": "license", "href": "https://creativecommons.org/licenses/by/4.0/"}],
+        "links": [
+            {
+                "rel": "license",
+                "href": "https://creativecommons.org/licenses/by/4.0/",
+                "title": "CC BY 4.0",
+            }
+        ],
         **fields,
     }
 

@@ -12,34 +12,15 @@ import pystac_client
 import pytest
 import rasterio
 
-from kappamask_catalog.masking import MaskOptions, prepare_mask
-from kappamask_catalog.results import MaskResult, write_mask
-from kappamask_catalog.scene import DEMO_DATES, DemoScene, write_product
-from kappamask_catalog.sources import open_product
+from kappamask_catalog.results import MaskResult
 from kappamask_catalog.storage.folder import FolderStorage
 from kappamask_catalog.store.base import Store
-from kappamask_udf.models import load_registry
-from tests.catalog.stac_api.conftest import SECRET, SERIES
+from tests.catalog.stac_api.conftest import SECRET, SERIES, SIZE_PX, publish
 from tests.catalog.stac_api.documents import COLLECTION_ID
 from tests.catalog.stac_api.server import serve_place
 from tests.catalog.store.places import Place
 
 pytestmark = pytest.mark.enable_socket
-
-SIZE_PX = 306
-"""102 cells of the default network: one tile, so that tests are quick."""
-
-
-@pytest.fixture(scope="module")
-def mask(tmp_path_factory: pytest.TempPathFactory) -> MaskResult:
-    """A real mask of the embedded scene."""
-    folder = tmp_path_factory.mktemp("mask")
-    scene = DemoScene(size_px=SIZE_PX, date=DEMO_DATES[0])
-    paths = write_product(scene, folder / "product")
-    with open_product(str(paths.safe)) as product:
-        spec = load_registry().default("L1C").spec
-        job = prepare_mask(product, spec, MaskOptions(device="cpu"))
-        return write_mask(job, folder / "result")
 
 
 @pytest.fixture
@@ -47,12 +28,7 @@ def url(
     store: Store, place: Place, storage: FolderStorage, mask: MaskResult, tmp_path: Path
 ) -> Iterator[str]:
     """The address of a server that has the mask besides the 25 items."""
-    files = storage.put_folder(mask.folder, f"{COLLECTION_ID}/mask/1")
-    item = mask.item.to_dict(include_self_link=False, transform_hrefs=False)
-    item["links"] = []
-    for asset in item["assets"].values():
-        asset["href"] = files[Path(asset["href"]).name].href
-    store.upsert_items(COLLECTION_ID, [item])
+    publish(mask, store, storage)
     with serve_place(place, tmp_path / "storage", secret=SECRET, sign_all="true") as address:
         yield address
 

@@ -96,6 +96,13 @@ def test_search_filter_text_and_json_give_the_same(api: ApiTester) -> None:
     assert ids(api.search(**{"filter": FILTER_JSON, "filter-crs": crs})) == expected
 
 
+def test_search_filter_between_of_drafts_is_understood(api: ApiTester) -> None:
+    name = {"property": "eo:cloud_cover"}
+    for args in ([name, 3, 6], [name, [3, 6]]):
+        condition = {"op": "not", "args": [{"op": "between", "args": args}]}
+        assert api.search(filter=condition)["numberMatched"] == SERIES - 2
+
+
 def test_search_filter_and_query_must_both_hold(api: ApiTester, method: str) -> None:
     body = {
         "filter": FILTER_JSON,
@@ -112,7 +119,7 @@ def test_items_take_filter_sort_and_fields_too(api: ApiTester) -> None:
         datetime="2024-06-01T00:00:00Z/..",
     )  # fmt: skip
     assert ids(page) == ["item-001", "item-002"]
-    assert set(page["features"][0]) == {"type", "id", "collection"}
+    assert set(page["features"][0]) == {"type", "stac_version", "id", "collection"}
 
 
 def test_search_sort_goes_by_field_and_direction(api: ApiTester, method: str) -> None:
@@ -144,11 +151,27 @@ def test_search_empty_list_is_no_condition(api: ApiTester, empty: Document) -> N
     assert api.search(**empty)["numberMatched"] == SERIES
 
 
+def test_search_fields_without_names_gives_the_default_ones(api: ApiTester) -> None:
+    default = {
+        "type", "stac_version", "id", "collection", "geometry", "bbox", "links", "assets",
+        "properties",
+    }  # fmt: skip
+    for include in ([], None):
+        (item,) = api.search(fields={"include": include}, limit=1)["features"]
+        assert set(item) == default
+        assert set(item["properties"]) == {"datetime"}
+        fields = {"include": include, "exclude": ["geometry"]}
+        (item,) = api.search(fields=fields, limit=1)["features"]
+        assert set(item) == default - {"geometry"}
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"include": ["id"]}, {"type", "id", "collection"}),
-        ({"include": ["properties.platform"]}, {"type", "id", "collection", "properties"}),
+        ({"include": ["id"]}, {"type", "stac_version", "id", "collection"}),
+        ({"include": ["properties.platform"]}, {
+            "type", "stac_version", "id", "collection", "properties",
+        }),
         ({"exclude": ["assets", "links"]}, {
             "type", "id", "collection", "properties", "geometry", "bbox", "stac_version",
             "stac_extensions",
@@ -158,7 +181,7 @@ def test_search_empty_list_is_no_condition(api: ApiTester, empty: Document) -> N
             "assets",
         }),
         ({"include": ["geometry"], "exclude": ["geometry"]}, {
-            "type", "id", "collection", "geometry",
+            "type", "stac_version", "id", "collection", "geometry",
         }),
     ],
 )  # fmt: skip
