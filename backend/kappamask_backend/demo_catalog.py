@@ -17,7 +17,6 @@ from kappamask_catalog.sources import open_product
 from kappamask_catalog.store.base import OPERATOR, Document, ItemQuery, SortKey
 from kappamask_udf.errors import StoreError
 
-
 DAYS_FOLDER = "other-days"
 
 

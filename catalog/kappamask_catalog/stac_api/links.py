@@ -1,7 +1,7 @@
 """Absolute links of documents. Built for every item of a page, so with few steps."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -22,6 +22,8 @@ OWN_RELATIONS = frozenset(
     ("self", "root", "parent", "collection", "items", "item", "child", QUERYABLES, "queryables")
 )
 """Links that follow from where a document is; stored ones are left out."""
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_LOCAL = "file:"
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]+")
 
 
@@ -55,7 +57,7 @@ def complete_collection(document: Document, base: str, public_href: Href) -> Doc
         link("parent", base, title="All collections"),
         link("items", f"{url}/items", GEOJSON, "Items"),
         link(QUERYABLES, f"{url}/queryables", JSON_SCHEMA, "What filters can use"),
-        *_other_links(document.get("links", ()), public_href),
+        *_other_links(document.get("links", ()), base, public_href),
     ]
     _publish_assets(document, public_href)
     return document
@@ -69,18 +71,26 @@ def complete_item(item: Document, base: str, public_href: Href) -> Document:
         link("root", base),
         link("parent", collection),
         link("collection", collection),
-        *_other_links(item.get("links", ()), public_href),
+        *_other_links(item.get("links", ()), base, public_href),
     ]
     _publish_assets(item, public_href)
     return item
 
 
-def _other_links(links: Iterable[Mapping[str, Any]], public_href: Href) -> list[Link]:
-    return [
-        {**one, "href": public_href(one["href"])}
-        for one in links
-        if one.get("rel") not in OWN_RELATIONS
-    ]
+def _other_links(
+    links: Iterable[Mapping[str, Any]], base: str, public_href: Href
+) -> Iterator[Link]:
+    """Stored links that users can follow: relative ones start at the root of the service, and what
+    is a file of the machine behind it is left out.
+    """
+    for one in links:
+        if one.get("rel") in OWN_RELATIONS:
+            continue
+        href = public_href(one["href"])
+        if _ABSOLUTE.match(href) is None:
+            href = base + href
+        if not href.startswith(_LOCAL):
+            yield {**one, "href": href}
 
 
 def _publish_assets(document: Document, public_href: Href) -> None:
@@ -90,6 +100,10 @@ def _publish_assets(document: Document, public_href: Href) -> None:
         for other in (asset.get("alternate") or {}).values():
             if "href" in other:
                 other["href"] = public_href(other["href"])
+        expression = asset.get("processing:expression")
+        # Of the format `stac-mlm`: the address of the model's item.
+        if isinstance(expression, dict) and isinstance(expression.get("expression"), str):
+            expression["expression"] = public_href(expression["expression"])
 
 
 def next_page(request: Request, url: str, token: str, body: Mapping[str, Any] | None) -> Link:

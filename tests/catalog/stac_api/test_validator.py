@@ -36,6 +36,14 @@ def validate(url: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def is_advice(warning: str) -> bool:
+    """Fields that every item must have are given out although nobody asked for them; ids are names
+    of products, in capitals and with dots; and items carry more fields of the product than the 20
+    that stac-check recommends.
+    """
+    return "extra fields" in warning or "stac-check recommendations" in warning
+
+
 def test_validator_finds_nothing(
     place: Place, store: Store, storage: FolderStorage, mask: MaskResult, tmp_path: Path
 ) -> None:
@@ -55,7 +63,7 @@ def test_validator_finds_nothing(
     ):
         assert f"STAC API - {name}" in done.stdout
     warnings = [line for line in done.stdout.splitlines() if line.startswith("- [")]
-    assert not [line for line in warnings if "extra fields" not in line], done.stdout
+    assert not [line for line in warnings if not is_advice(line)], done.stdout
 
 
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
