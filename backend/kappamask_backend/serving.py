@@ -7,7 +7,7 @@ import secrets
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SIGNING_KEY_FILE = "link-key"
 _SECRET_BYTES = 32
+_BACKLOG = 128
+"""Connections that may wait to be taken."""
 
 
 def build_application(installation: Installation) -> "FastAPI":
@@ -134,13 +136,15 @@ def run_server(
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(128)
+        with ExitStack() as stack:
+            listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(_BACKLOG)
+            stack.pop_all()
+        return listener
     except OSError as error:
         raise KappamaskError(
             f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port or "
             "--host"
         ) from error
-    return listener
