@@ -8,12 +8,20 @@ from hypothesis import settings
 from tests.postgres import (
     pgstac_database,
     pgstac_dsn,
+    pgstac_module_dsn,
     postgis_dsn,
     postgis_template,
     postgres_server,
 )
 
-__all__ = ["pgstac_database", "pgstac_dsn", "postgis_dsn", "postgis_template", "postgres_server"]
+__all__ = [
+    "pgstac_database",
+    "pgstac_dsn",
+    "pgstac_module_dsn",
+    "postgis_dsn",
+    "postgis_template",
+    "postgres_server",
+]
 
 # Times on a busy machine say nothing about a test.
 settings.register_profile("kappamask", deadline=None)

@@ -213,6 +213,15 @@ def pgstac_dsn(postgres_server: PostgresServer, pgstac_database: str) -> Iterato
     postgres_server.execute(EMPTY, pgstac_database)
 
 
+@pytest.fixture(scope="module")
+def pgstac_module_dsn(postgres_server: PostgresServer, postgis_template: str) -> Iterator[str]:
+    """The address of a migrated database for the tests of one module, which keep what is in it."""
+    name = postgres_server.create_database(postgis_template)
+    migrate(postgres_server.dsn(name))
+    yield postgres_server.dsn(name)
+    postgres_server.drop_database(name)
+
+
 @pytest.fixture
 def postgis_dsn(postgres_server: PostgresServer, postgis_template: str) -> Iterator[str]:
     """The address of a new database with PostGIS and nothing else."""

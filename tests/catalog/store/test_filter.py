@@ -1,4 +1,4 @@
-"""CQL2 filters of the SQLite store: the same answers as the `cql2` package, and what it lacks."""
+"""CQL2 filters of all stores: the same answers as the `cql2` package, and what it lacks."""
 
 import json
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from shapely.geometry import mapping
 
-from kappamask_catalog.store.base import Document
-from kappamask_catalog.store.sqlite import SqliteStore
+from kappamask_catalog.store.base import Document, Store
 from kappamask_udf.errors import InvalidQueryError
 
 from .items import find, make_collection, make_item
+from .places import Place
 
 ITEMS = [
     make_item(
@@ -35,9 +35,15 @@ BOX = mapping(shapely.box(13.25, 45.25, 13.5, 45.5))
 AROUND = mapping(shapely.box(10, 40, 20, 50))
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
-    store = SqliteStore(tmp_path_factory.mktemp("filter") / "store.sqlite")
+@pytest.fixture(scope="module", params=["sqlite", "pgstac"])
+def filled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Store]:
+    if request.param == "sqlite":
+        location = str(tmp_path_factory.mktemp("filter") / "store.sqlite")
+    else:
+        location = request.getfixturevalue("pgstac_module_dsn")
+    store = Place(request.param, location).open()
     store.put_collection(*make_collection("masks"))
     store.upsert_items("masks", ITEMS)
     yield store
@@ -137,7 +143,7 @@ SAME = [
 
 
 @pytest.mark.parametrize("document", SAME, ids=lambda one: json.dumps(one)[:60])
-def test_filter_finds_what_the_cql2_package_matches(filled: SqliteStore, document: Any) -> None:
+def test_filter_finds_what_the_cql2_package_matches(filled: Store, document: Any) -> None:
     assert set(find(filled, filter=document)) == matching(document)
 
 
@@ -185,7 +191,7 @@ PREDICATES = st.recursive(
 @given(document=PREDICATES)
 @example(document=cql("not", cql("like", prop("word"), "")))
 def test_filter_of_any_shape_finds_what_the_cql2_package_matches(
-    filled: SqliteStore, document: dict[str, Any]
+    filled: Store, document: dict[str, Any]
 ) -> None:
     assert set(find(filled, filter=document)) == matching(document)
 
@@ -251,7 +257,7 @@ ALL = {"one", "two", "six"}
     ],
     ids=lambda one: json.dumps(one)[:60] if isinstance(one, dict) else "",
 )  # fmt: skip
-def test_filter_finds(filled: SqliteStore, document: dict[str, Any], found: set[str]) -> None:
+def test_filter_finds(filled: Store, document: dict[str, Any], found: set[str]) -> None:
     assert set(find(filled, filter=document)) == found
 
 
@@ -316,13 +322,11 @@ def nested(depth: int) -> dict[str, Any]:
         (cql("a_contains", prop("id"), ["a"]), "id"),
         (cql("a_contains", prop("list"), [prop("n")]), "property"),
         (nested(200), "deep"),
-        (cql("in", prop("n"), list(range(40_000))), "40002 values"),
+        (cql("in", prop("n"), list(range(40_000))), r"4000\d values"),
     ],
     ids=lambda one: json.dumps(one)[:60] if not isinstance(one, str) else "",
 )  # fmt: skip
-def test_filter_that_is_not_understood_names_what(
-    filled: SqliteStore, document: Any, named: str
-) -> None:
+def test_filter_that_is_not_understood_names_what(filled: Store, document: Any, named: str) -> None:
     with pytest.raises(InvalidQueryError, match=named):
         find(filled, filter=document if document is not None else {"op": None})
 
@@ -342,7 +346,7 @@ EVIL = [
 
 
 @pytest.mark.parametrize("evil", EVIL)
-def test_values_and_names_never_become_sql(filled: SqliteStore, evil: str) -> None:
+def test_values_and_names_never_become_sql(filled: Store, evil: str) -> None:
     documents: list[Document] = [
         cql("=", prop("word"), evil),
         cql("like", prop("word"), evil),
@@ -360,7 +364,7 @@ def test_values_and_names_never_become_sql(filled: SqliteStore, evil: str) -> No
     assert set(find(filled)) == ALL
 
 
-def test_filter_with_boxes_first_finds_the_same(filled: SqliteStore) -> None:
+def test_filter_with_boxes_first_finds_the_same(filled: Store) -> None:
     document = cql("and", cql("s_intersects", prop("geometry"), BOX), cql("<", prop("n"), 5))
     assert find(filled, filter=document) == ["two", "six"]
     assert find(filled, filter=document, bbox=(13, 45, 13.5, 45.5)) == ["two", "six"]

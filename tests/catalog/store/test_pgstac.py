@@ -1,6 +1,8 @@
 """What only the store in PostgreSQL has: connections, and several writers at once."""
 
 import random
+import subprocess
+import sys
 import threading
 import traceback
 from collections.abc import Iterator
@@ -11,7 +13,9 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+import shapely
 from psycopg.types.json import Jsonb
+from shapely.geometry import mapping
 
 from kappamask_catalog.store.base import ANYBODY, OPERATOR, ItemQuery, SortKey
 from kappamask_catalog.store.pgstac import PgstacStore
@@ -22,7 +26,7 @@ from kappamask_udf.errors import (
     NotInStoreError,
     StoreError,
 )
-from tests.catalog.store.items import find, make_collection, make_item
+from tests.catalog.store.items import all_pages, find, make_collection, make_item
 from tests.postgres import PASSWORD, PASSWORD_IN_URL, PostgresServer
 
 SECRETS = (PASSWORD, PASSWORD_IN_URL, quote(PASSWORD), "hunter2")
@@ -55,6 +59,8 @@ def store(pgstac_dsn: str) -> Iterator[PgstacStore]:
         {"geometry": {"type": "Point", "coordinates": [13.123456789012345, -0.1, 200.5]}},
         {"geometry": {"type": "GeometryCollection", "geometries": [
             {"type": "Point", "coordinates": [1, 2]}]}},
+        {"geometry": {"type": "Polygon", "coordinates": [  # crosses itself
+            [[0, 0], [1, 1], [1, 0], [0, 1], [0, 0]]]}},
         {"extra": ["𒍟※", {"deep": None}], "stac_version": "1.0.0"},
     ],
 )  # fmt: skip
@@ -65,6 +71,17 @@ def test_item_comes_back_as_it_was_put(store: PgstacStore, changes: dict[str, An
     assert store.get_item("masks", "a", ANYBODY) == item
     assert store.search(ItemQuery(ids=("a",)), ANYBODY).items == [item]
     assert store.get_item("masks", "b", ANYBODY) == make_item("b")
+
+
+def test_item_that_crosses_itself_is_found_and_breaks_no_search(store: PgstacStore) -> None:
+    ring = [[0, 0], [1, 1], [1, 0], [0, 1], [0, 0]]
+    bow = make_item("bow") | {"geometry": {"type": "Polygon", "coordinates": [ring]}}
+    store.upsert_items("masks", [bow, make_item("box", where=(0.2, 0.2, 0.4, 0.4))])
+    area = mapping(shapely.box(-1, -1, 2, 2))
+    for operator in ("s_intersects", "s_within"):
+        expression = {"op": operator, "args": [{"property": "geometry"}, area]}
+        assert find(store, filter=expression) == ["bow", "box"]
+    assert find(store, bbox=(0.9, 0.4, 1, 0.6)) == ["bow"]
 
 
 @pytest.mark.parametrize(
@@ -137,15 +154,21 @@ def test_sort_takes_numbers_by_value_and_missing_ones_last(
     store.upsert_items("masks", items)
     wanted = ["f", "c", "a", "b"]
     wanted = [*(wanted[::-1] if is_descending else wanted), "d", "e"]
-    found: list[str] = []
-    page = store.search(ItemQuery(sort=(SortKey("x", is_descending),), limit=1), ANYBODY)
-    while True:
-        found += [item["id"] for item in page.items]
-        if page.next_token is None:
-            break
-        query = ItemQuery(sort=(SortKey("x", is_descending),), limit=1, token=page.next_token)
-        page = store.search(query, ANYBODY)
+    query = ItemQuery(sort=(SortKey("x", is_descending),), limit=1)
+    found = [name for page in all_pages(store, query) for name in page]
     assert found == wanted
+
+
+@pytest.mark.parametrize("is_descending", [False, True])
+def test_pages_by_values_of_any_kind_are_the_whole(store: PgstacStore, is_descending: bool) -> None:
+    values = [3, -0.5, 1e300, "a", "B", "Ä", "10", "", True, False, [1], [0, 1], {"a": 1}, None, 3]
+    items = [make_item(f"i{number:02}", x=value) for number, value in enumerate(values)]
+    store.upsert_items("masks", items)
+    query = ItemQuery(sort=(SortKey("x", is_descending),), limit=2)
+    found = [name for page in all_pages(store, query) for name in page]
+    assert found == find(store, sort=query.sort)
+    assert sorted(found) == [item["id"] for item in items]
+    assert found[-1] == "i13"
 
 
 @pytest.mark.parametrize("token", ["", "?", "bm9uZQ", "W10", "WyIxMjM0NTY3OCIsIngiLCJ5IiwieiJd"])
@@ -304,3 +327,10 @@ def test_address_that_does_not_work_is_a_store_error_without_credentials(
 
 def test_store_does_not_show_its_password(store: PgstacStore) -> None:
     assert not any(secret in repr([store, vars(store)]) for secret in SECRETS)
+
+
+def test_store_without_the_extra_names_it() -> None:
+    code = "import sys; sys.modules['psycopg'] = None; import kappamask_catalog.store.pgstac"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "MissingExtraError: the store in PostgreSQL needs psycopg" in done.stderr
+    assert "openeo-kappamask[postgres]" in done.stderr

@@ -43,7 +43,7 @@ def check_items(collection_id: str, items: Sequence[Mapping[str, Any]]) -> list[
         item_id = _check_id(item, "item")
         _check_geometry(item_id, item.get("geometry"))
         _check_times(item_id, item.get("properties"))
-        by_id[item_id] = {**item, "type": "Feature", "collection": collection_id}
+        by_id[item_id] = {**item, "collection": collection_id}
     return list(by_id.values())
 
 

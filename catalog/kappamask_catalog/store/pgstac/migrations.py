@@ -32,8 +32,11 @@ LOCK = 0x6B61707061  # "kappa"; any number that no other program takes
 PREPARE_ROLE = """
 DO $$ BEGIN
     IF to_regrole('{role}') IS NULL THEN CREATE ROLE {role}; END IF;
-    -- pgstac's own script grants pgstac_admin only, and then needs pgstac_ingest as well.
-    IF NOT pg_has_role(current_user, '{role}', 'MEMBER') THEN
+    -- pgstac's own script grants pgstac_admin only, and then needs pgstac_ingest as well. From
+    -- PostgreSQL 16 on, who makes a role is a member that may not yet act as it.
+    IF NOT pg_has_role(current_user, '{role}',
+        CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END)
+    THEN
         EXECUTE format('GRANT {role} TO %I', current_user);
     END IF;
 END $$
@@ -123,7 +126,8 @@ def migrate(dsn: str) -> Versions:
 
 @contextmanager
 def _locked(conninfo: str, address: Address) -> Iterator[Connection]:
-    with connect(conninfo, address) as connection, translated(address):
+    rights = "run it as the user who ran it first, or as a superuser"
+    with connect(conninfo, address) as connection, translated(address, rights=rights):
         # Ends with the connection, so that a process that dies does not keep it.
         connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         yield connection

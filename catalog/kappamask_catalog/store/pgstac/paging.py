@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from hashlib import sha256
 
-from psycopg import sql
-
 from kappamask_catalog.store.base import ItemQuery, SortKey
+from kappamask_catalog.store.cql.sql import short_name
+from kappamask_catalog.store.pgstac.dialect import of_property, quote, render
 from kappamask_udf.errors import InvalidQueryError
 
 DEFAULT_SORT = (SortKey("datetime", is_descending=True),)
@@ -46,11 +46,6 @@ class SortColumn:
         return f"{quote(value)}::{self.type}"
 
 
-def quote(text: str) -> str:
-    """A text as an SQL literal."""
-    return sql.Literal(text).as_string()
-
-
 def sort_columns(sort: Sequence[SortKey]) -> list[SortColumn]:
     """What to sort by, ending with id and collection so that no two items are equal.
 
@@ -60,9 +55,7 @@ def sort_columns(sort: Sequence[SortKey]) -> list[SortColumn]:
     columns: list[SortColumn] = []
     seen: set[str] = set()
     for key in (*(sort or DEFAULT_SORT), *TIEBREAKERS):
-        name = key.field.removeprefix("properties.")
-        if name == "geometry" or "\0" in name or not all(name.split(".")):
-            raise InvalidQueryError(f"cannot sort by {key.field!r}: it is no name of a property")
+        name = short_name(key.field)
         if name in seen:
             continue
         seen.add(name)
@@ -125,24 +118,19 @@ def behind(columns: Sequence[SortColumn], values: Sequence[str]) -> str:
 
 def _property_columns(name: str, is_descending: bool) -> list[SortColumn]:
     """Numbers by value, then texts, then the rest; items without the property come last."""
-    path = "->".join(quote(part) for part in ("properties", *name.split(".")))
-    value, kind = f"(content->{path})", f"jsonb_typeof(content->{path})"
     ranks = enumerate(reversed(RANKS) if is_descending else RANKS)
     cases = " ".join(f"WHEN '{rank}' THEN {number}" for number, rank in ranks)
-    # NULL as a text of its own is JSON's null, which counts as missing.
+    expressions = {
+        "int": f"CASE jsonb_typeof(v) {cases} ELSE {MISSING_RANK} END",
+        "numeric": "CASE jsonb_typeof(v) WHEN 'number' THEN v::numeric ELSE 0 END",
+        # JSON's null counts as missing.
+        "text": "CASE jsonb_typeof(v) WHEN 'number' THEN '' ELSE coalesce(v #>> '{}', '') END",
+    }
+    rank, number, text = (render(of_property(name, one)) for one in expressions.values())
     return [
-        SortColumn(f"(CASE {kind} {cases} ELSE {MISSING_RANK} END)", "int", False),
-        SortColumn(
-            f"(CASE {kind} WHEN 'number' THEN {value}::numeric ELSE 0 END)",
-            "numeric",
-            is_descending,
-        ),
-        SortColumn(
-            f"(CASE {kind} WHEN 'number' THEN '' ELSE coalesce({value} #>> '{{}}', '') END)"
-            ' COLLATE "C"',
-            "text",
-            is_descending,
-        ),
+        SortColumn(rank, "int", False),
+        SortColumn(number, "numeric", is_descending),
+        SortColumn(f'{text} COLLATE "C"', "text", is_descending),
     ]
 
 

@@ -1,9 +1,8 @@
 """One page of a search.
 
-pgstac turns the conditions into SQL (`stac_search_to_where`) and reads rows partition by partition
-(`search_rows`). Its `search` is not used: it sorts numbers as texts unless they are registered, its
-paging tokens fail when the item is gone, its counts are a day old or estimates, and it writes a row
-for every new search.
+pgstac reads the rows partition by partition (`search_rows`). Its `search` is not used: besides what
+its filters lack (see `dialect`), its paging tokens fail when an item is gone, its counts are a day
+old or estimates, and it writes a row for every new search.
 """
 
 from typing import Any
@@ -11,10 +10,9 @@ from typing import Any
 from kappamask_catalog.store.base import MAX_LIMIT, Caller, ItemPage, ItemQuery
 from kappamask_catalog.store.pgstac import paging
 from kappamask_catalog.store.pgstac.access import VISIBLE, caller_values
-from kappamask_catalog.store.pgstac.conditions import build_search
+from kappamask_catalog.store.pgstac.conditions import build_conditions, join, one_of
 from kappamask_catalog.store.pgstac.database import Connection
-from kappamask_catalog.store.pgstac.documents import dump
-from kappamask_catalog.store.pgstac.paging import quote
+from kappamask_catalog.store.pgstac.dialect import quote, render
 from kappamask_udf.errors import InvalidQueryError
 
 ORIGINAL = "kappamask:item"
@@ -24,15 +22,7 @@ another one, without `null`, which STAC wants for `datetime` of an item with a r
 ITEM = f"coalesce(i.private->'{ORIGINAL}', content_hydrate(i))"
 """The item of a row `i` of pgstac's items; by pgstac where another tool has put it."""
 
-WHERE = f"""
-WITH visible AS (
-    SELECT coalesce(array_agg(id ORDER BY id), '{{}}') AS ids FROM ({VISIBLE}) AS v
-    WHERE %(wanted)s::text[] IS NULL OR id = ANY(%(wanted)s::text[])
-)
-SELECT ids, stac_search_to_where(
-    %(search)s::jsonb || jsonb_build_object('collections', to_jsonb(ids))
-) FROM visible
-"""  # noqa: S608 - constants only
+IDS = f"SELECT id FROM ({VISIBLE}) AS v WHERE %(wanted)s::text[] IS NULL OR id = ANY(%(wanted)s)"  # noqa: S608 - constants only
 
 
 def search_items(connection: Connection, query: ItemQuery, caller: Caller) -> ItemPage:
@@ -41,13 +31,15 @@ def search_items(connection: Connection, query: ItemQuery, caller: Caller) -> It
     Raises:
         InvalidQueryError: something cannot be understood before the database is asked.
     """
+    if query.limit < 1:
+        raise InvalidQueryError(f"the limit is {query.limit}; ask for 1 item at least")
     columns = paging.sort_columns(query.sort)
     after = paging.decode_token(query, columns)
-    if query.limit < 1:
-        raise InvalidQueryError(f"limit must be >= 1, found {query.limit}")
-    where = _build_where(connection, query, caller)
-    if where is None:
+    conditions = build_conditions(query)
+    collections = _find_collections(connection, query, caller)
+    if not collections:
         return ItemPage([], None, 0)
+    where = render(join([one_of("collection", collections), *conditions]))
     limit = min(query.limit, MAX_LIMIT)
     page = where if after is None else f"{where} AND {paging.behind(columns, after)}"
     rows = _read_rows(connection, page, columns, limit + 1)
@@ -57,15 +49,11 @@ def search_items(connection: Connection, query: ItemQuery, caller: Caller) -> It
     return ItemPage([item for item, _ in rows[:limit]], token, n_matched)
 
 
-def _build_where(connection: Connection, query: ItemQuery, caller: Caller) -> str | None:
-    """An SQL condition, or `None` if there is no collection to look in."""
-    values = {
-        "wanted": None if query.collections is None else list(query.collections),
-        "search": dump(build_search(query)),
-        **caller_values(caller),
-    }
-    ids, where = connection.execute(WHERE, values).fetchone() or ([], "")
-    return f"({where})" if ids else None
+def _find_collections(connection: Connection, query: ItemQuery, caller: Caller) -> list[str]:
+    """Ids of the collections that are searched."""
+    wanted = None if query.collections is None else list(query.collections)
+    values = {"wanted": wanted, **caller_values(caller)}
+    return [row[0] for row in connection.execute(IDS, values)]
 
 
 def _read_rows(
@@ -81,6 +69,6 @@ def _read_rows(
 
 
 def _count(connection: Connection, where: str) -> int:
-    statement = f"SELECT count(*) FROM items WHERE {where}"  # noqa: S608 - pgstac has quoted it
+    statement = f"SELECT count(*) FROM items WHERE {where}"  # noqa: S608 - quoted
     (count,) = connection.execute(statement.encode()).fetchone() or (0,)
     return int(count)

@@ -1,42 +1,27 @@
-"""CQL2's spatial functions: the item's geometry against one of the query."""
-
-from collections.abc import Mapping
-from typing import Any
+"""Geometries of items in SQLite: their boxes in an R*Tree, then the geometries themselves."""
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from kappamask_catalog.store.sqlite.fields import GEOMETRY, Sql, core_kind, is_geometry
-from kappamask_catalog.store.sqlite.filter_nodes import arguments, property_name
+from kappamask_catalog.store.cql.space import MIRRORED
+from kappamask_catalog.store.cql.sql import Sql
+from kappamask_catalog.store.sqlite.fields import GEOMETRY
 from kappamask_catalog.store.sqlite.functions import SPATIAL
-from kappamask_catalog.store.values import (
-    Box,
-    box_geometry,
-    parse_geometry,
-    split_bbox,
-    split_boxes,
-)
-from kappamask_udf.errors import InvalidQueryError
+from kappamask_catalog.store.values import Box, split_boxes
 
-SPATIAL_OPERATORS = frozenset(SPATIAL)
-_MIRRORED = {"s_contains": "s_within", "s_within": "s_contains"}
-"""The same question with its sides exchanged, where that is another one."""
 _FAR = "s_disjoint"
 """The one that is true of what does not touch."""
 
 
-def spatial_condition(operator: str, node: Mapping[str, Any]) -> Sql:
-    """A spatial function as a condition; the boxes are asked first."""
-    left, right = arguments(node, exactly=2)
-    sides = [_is_item_geometry(one) for one in (left, right)]
-    if all(sides):
+def compare_geometries(operator: str, left: BaseGeometry | None, right: BaseGeometry | None) -> Sql:
+    """Two geometries by a function of CQL2, `None` for the item's own. Boxes are asked first."""
+    geometry = right if left is None else left
+    if geometry is None:
         return Sql(f"{operator}({GEOMETRY}, {GEOMETRY})")
-    if not any(sides):
-        result = SPATIAL[operator](_literal(left), _literal(right))
-        return Sql("1" if result else "0")
-    geometry = _literal(left if sides[1] else right)
-    if sides[0]:
-        operator = _MIRRORED.get(operator, operator)
+    if left is not None and right is not None:
+        return Sql("1" if SPATIAL[operator](left, right) else "0")
+    if left is None:
+        operator = MIRRORED.get(operator, operator)
     # The query's geometry is the function's first argument, where it is prepared once.
     exact = Sql(f"{operator}(?, {GEOMETRY})", (shapely.to_wkb(geometry),))
     if operator == _FAR:
@@ -57,43 +42,3 @@ def boxes_condition(boxes: tuple[Box, ...], days: tuple[float, float] | None = N
         )
         values += [east, west, north, south, *time_values]
     return Sql(f"i.row IN ({' UNION ALL '.join(selects)})", tuple(values))
-
-
-def valid_geometry(document: Any) -> BaseGeometry:
-    """A query's geometry in two dimensions. Raises `InvalidQueryError` if it is not valid."""
-    try:
-        geometry = shapely.force_2d(parse_geometry(document))
-    except ValueError as error:
-        raise InvalidQueryError(str(error)) from error
-    if not geometry.is_valid:
-        reason = shapely.is_valid_reason(geometry)
-        raise InvalidQueryError(f"the {geometry.geom_type} is not valid: {reason}")
-    return geometry
-
-
-def query_boxes(bbox: Any) -> tuple[Box, ...]:
-    """The box of a query, or two across the antimeridian. Raises `InvalidQueryError`."""
-    try:
-        return split_bbox(bbox)
-    except ValueError as error:
-        raise InvalidQueryError(str(error)) from error
-
-
-def boxes_geometry(boxes: tuple[Box, ...]) -> BaseGeometry:
-    """The geometry of boxes."""
-    geometry: BaseGeometry = shapely.union_all([box_geometry(box) for box in boxes])
-    return geometry
-
-
-def _is_item_geometry(node: Any) -> bool:
-    name = property_name(node)
-    if name is not None and not is_geometry(name):
-        what = "no geometry" if core_kind(name) else "not the item's geometry"
-        raise InvalidQueryError(f"{name} is {what}; spatial functions compare geometry")
-    return name is not None
-
-
-def _literal(node: Any) -> BaseGeometry:
-    if isinstance(node, Mapping) and "bbox" in node and "type" not in node:
-        return boxes_geometry(query_boxes(node["bbox"]))
-    return valid_geometry(node)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from kappamask_catalog.store.base import ItemQuery, SortKey
-from kappamask_catalog.store.sqlite.fields import Kind, Sql, Value, core_kind, field, fill
+from kappamask_catalog.store.cql.sql import Kind, Sql, Value, core_kind, fill
+from kappamask_catalog.store.sqlite.fields import field
 from kappamask_udf.errors import InvalidQueryError
 
 _NEWEST_FIRST = (SortKey("datetime", is_descending=True),)

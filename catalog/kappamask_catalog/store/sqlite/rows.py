@@ -11,7 +11,8 @@ import shapely
 from shapely.errors import ShapelyError
 
 from kappamask_catalog.store.base import Document
-from kappamask_catalog.store.sqlite.fields import KEPT, Kind, Value
+from kappamask_catalog.store.cql.sql import Kind, Value
+from kappamask_catalog.store.sqlite.fields import KEPT
 from kappamask_catalog.store.values import (
     Box,
     parse_geometry,

@@ -13,15 +13,13 @@ from kappamask_catalog.store.base import (
     ItemPage,
     ItemQuery,
 )
+from kappamask_catalog.store.cql import compile_filter
+from kappamask_catalog.store.cql.space import boxes_geometry, query_boxes, valid_geometry
+from kappamask_catalog.store.cql.sql import Sql, join_balanced
 from kappamask_catalog.store.sqlite.collections import visible_collections
-from kappamask_catalog.store.sqlite.fields import GEOMETRY, Sql, join_balanced
-from kappamask_catalog.store.sqlite.filter import compile_filter
-from kappamask_catalog.store.sqlite.filter_space import (
-    boxes_condition,
-    boxes_geometry,
-    query_boxes,
-    valid_geometry,
-)
+from kappamask_catalog.store.sqlite.dialect import SqliteDialect
+from kappamask_catalog.store.sqlite.fields import GEOMETRY, is_costly, reads_documents
+from kappamask_catalog.store.sqlite.filter_space import boxes_condition
 from kappamask_catalog.store.sqlite.ordering import Ordering
 from kappamask_catalog.store.sqlite.rows import MICROSECONDS_PER_DAY, read_document
 from kappamask_catalog.store.sqlite.tokens import read_token, write_token
@@ -61,7 +59,7 @@ class Search:
         if not collections:
             return ItemPage(items=[], next_token=None, n_matched=0)
         where = join_balanced("AND", [*self._conditions, *collections])
-        if self._areas or where.is_costly:
+        if self._areas or is_costly(where):
             rows, n_matched = self._page_of_all(connection, where)
         else:
             rows, n_matched = self._page_and_count(connection, where)
@@ -186,7 +184,9 @@ class Search:
         )
 
     def _filter(self) -> list[Sql]:
-        return [] if self._query.filter is None else [compile_filter(self._query.filter)]
+        if self._query.filter is None:
+            return []
+        return [compile_filter(self._query.filter, SqliteDialect())]
 
     def _token(self, connection: sqlite3.Connection, row: int) -> str:
         columns = self._ordering.columns
@@ -198,7 +198,7 @@ class Search:
 
 
 def _documents(*parts: Sql) -> str:
-    is_needed = any(part.reads_documents for part in parts)
+    is_needed = any(map(reads_documents, parts))
     return "JOIN documents d ON d.row = i.row" if is_needed else ""
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import orjson
 
 from kappamask_catalog.store.base import ItemQuery
-from kappamask_catalog.store.sqlite.fields import Value
+from kappamask_catalog.store.cql.sql import Value
 from kappamask_udf.errors import InvalidQueryError
 
 _DIGEST_BYTES = 12

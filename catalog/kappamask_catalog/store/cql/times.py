@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from kappamask_catalog.store.sqlite.fields import Kind, Sql, core_kind, field
-from kappamask_catalog.store.sqlite.filter_nodes import arguments, is_list, property_name, shown
+from kappamask_catalog.store.cql.dialect import Dialect
+from kappamask_catalog.store.cql.nodes import arguments, is_list, property_name, shown
+from kappamask_catalog.store.cql.sql import Kind, Sql, core_kind
 from kappamask_catalog.store.values import parse_date, parse_time, to_microseconds
 from kappamask_udf.errors import InvalidQueryError
 
-_EVER = 2**62
+EVER = 2**62
 """The open end of an interval; its negative the open start."""
 _DAY = timedelta(days=1) - timedelta(microseconds=1)
 
@@ -34,9 +35,9 @@ TEMPORAL_OPERATORS = {
 }
 
 
-def temporal_condition(operator: str, node: Mapping[str, Any]) -> Sql:
+def temporal_condition(operator: str, node: Mapping[str, Any], dialect: Dialect) -> Sql:
     """A temporal function as a condition."""
-    left, right = (_range(one) for one in arguments(node, exactly=2))
+    left, right = (_range(one, dialect) for one in arguments(node, exactly=2))
     ends = {"{a0}": left[0], "{a1}": left[1], "{b0}": right[0], "{b1}": right[1]}
     words = TEMPORAL_OPERATORS[operator].split(" ")
     values = tuple(value for word in words if word in ends for value in ends[word].values)
@@ -48,34 +49,34 @@ def instant_literal(node: Any) -> int:
     return _first_and_last(node)[0]
 
 
-def _range(node: Any) -> tuple[Sql, Sql]:
+def _range(node: Any, dialect: Dialect) -> tuple[Sql, Sql]:
     """First and last moment of an operand. The item's own time is its range, if it has one."""
     if (name := property_name(node)) is not None:
         if core_kind(name) is Kind.TIME:
-            return Sql("i.start"), Sql("i.stop")
-        time = _time_field(name)
+            return dialect.item_range()
+        time = _time_field(name, dialect)
         return time, time
     if isinstance(node, Mapping) and "interval" in node:
         ends = node["interval"]
         if not is_list(ends) or len(ends) != 2:
             raise InvalidQueryError(f"an interval has a start and an end, found {shown(ends)}")
-        return _interval_end(ends[0], 0), _interval_end(ends[1], 1)
+        return _interval_end(ends[0], 0, dialect), _interval_end(ends[1], 1, dialect)
     first, last = _first_and_last(node)
-    return Sql("?", (first,)), Sql("?", (last,))
+    return dialect.instant(first), dialect.instant(last)
 
 
-def _interval_end(node: Any, end: int) -> Sql:
+def _interval_end(node: Any, end: int, dialect: Dialect) -> Sql:
     if node == "..":
-        return Sql("?", (_EVER if end else -_EVER,))
+        return dialect.instant(EVER if end else -EVER)
     if (name := property_name(node)) is not None:
-        return _time_field(name)
-    return Sql("?", (_first_and_last(node)[end],))
+        return _time_field(name, dialect)
+    return dialect.instant(_first_and_last(node)[end])
 
 
-def _time_field(name: str) -> Sql:
+def _time_field(name: str, dialect: Dialect) -> Sql:
     if core_kind(name) not in (None, Kind.TIME):
         raise InvalidQueryError(f"{name} is no time")
-    return field(name, Kind.TIME)
+    return dialect.field(name, Kind.TIME)
 
 
 def _first_and_last(node: Any) -> tuple[int, int]:
