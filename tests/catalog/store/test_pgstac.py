@@ -334,3 +334,23 @@ def test_store_without_the_extra_names_it() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "MissingExtraError: the store in PostgreSQL needs psycopg" in done.stderr
     assert "openeo-kappamask[postgres]" in done.stderr
+
+
+def test_collection_in_partitions_by_month_gives_the_same_pages(
+    store: PgstacStore, pgstac_dsn: str
+) -> None:
+    items = [
+        make_item(f"i{n:02}", f"2024-{1 + n % 7:02}-{1 + n:02}T10:00:00Z", x=n) for n in range(20)
+    ]
+    store.upsert_items("masks", items[:10])
+    with psycopg.connect(pgstac_dsn) as other:
+        other.execute("UPDATE pgstac.collections SET partition_trunc = 'month' WHERE id = 'masks'")
+    store.upsert_items("masks", [*items[10:], make_item("i03", "2024-09-01T10:00:00Z", x=3)])
+    items[3] = make_item("i03", "2024-09-01T10:00:00Z", x=3)
+    newest = sorted(items, key=lambda item: item["properties"]["datetime"], reverse=True)
+    page = store.search(ItemQuery(limit=50), ANYBODY)
+    assert page.items == newest
+    for sort in ((), (SortKey("datetime"),), (SortKey("x"),)):
+        pages = all_pages(store, ItemQuery(sort=sort, limit=3))
+        assert [name for one in pages for name in one] == find(store, sort=sort)
+    assert store.delete_items("masks", ["i03"]) == 1

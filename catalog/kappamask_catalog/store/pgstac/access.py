@@ -29,7 +29,7 @@ def put_access(connection: Connection, collection_id: str, access: Access) -> No
 
 def find_access(connection: Connection, collection_id: str, caller: Caller) -> Access:
     """Whose a collection is. Raises `NotInStoreError` if the caller cannot see it."""
-    query = f"SELECT owner, visibility FROM ({VISIBLE}) AS v WHERE id = %(id)s"  # noqa: S608 - constants only
+    query = f"SELECT owner, visibility FROM ({VISIBLE}) AS v WHERE id = %(id)s"
     row = connection.execute(query, {"id": collection_id, **caller_values(caller)}).fetchone()
     if row is None:
         raise no_collection(collection_id)

@@ -22,14 +22,14 @@ ON CONFLICT (key) DO UPDATE SET
     expires = clock_timestamp() + make_interval(secs => %(seconds)s)
 WHERE c.expires IS NULL OR c.expires <= clock_timestamp()
 RETURNING {COLUMNS}
-"""  # noqa: S608 - constants only
+"""
 
 RENEW = f"""
 UPDATE kappamask.claims
 SET expires = clock_timestamp() + make_interval(secs => %(seconds)s)
 WHERE key = %(key)s AND token = %(token)s AND expires IS NOT NULL
 RETURNING {COLUMNS}
-"""  # noqa: S608 - constants only
+"""
 
 END = """
 UPDATE kappamask.claims SET expires = NULL WHERE key = %(key)s AND token = %(token)s
@@ -43,7 +43,7 @@ FROM kappamask.claims WHERE key = %(key)s FOR UPDATE
 LIST = f"""
 SELECT {COLUMNS} FROM kappamask.claims
 WHERE expires > clock_timestamp() ORDER BY key COLLATE "C"
-"""  # noqa: S608 - constants only
+"""
 
 
 def try_claim(connection: Connection, key: str, holder: str, seconds: float) -> Claim | None:

@@ -129,7 +129,7 @@ def of_property(short: str, expression: str) -> Sql:
         for steps in property_paths(short)
     ]
     value = fill("coalesce({}, {})" if len(parts) > 1 else "{}", *parts)
-    return Sql(f"(SELECT {expression} FROM (SELECT {value.text} AS v OFFSET 0) AS x)", value.values)  # noqa: S608 - constants only
+    return Sql(f"(SELECT {expression} FROM (SELECT {value.text} AS v OFFSET 0) AS x)", value.values)
 
 
 def geometry_or_own(geometry: BaseGeometry | None) -> Sql:

@@ -22,7 +22,7 @@ another one, without `null`, which STAC wants for `datetime` of an item with a r
 ITEM = f"coalesce(i.private->'{ORIGINAL}', content_hydrate(i))"
 """The item of a row `i` of pgstac's items; by pgstac where another tool has put it."""
 
-IDS = f"SELECT id FROM ({VISIBLE}) AS v WHERE %(wanted)s::text[] IS NULL OR id = ANY(%(wanted)s)"  # noqa: S608 - constants only
+IDS = f"SELECT id FROM ({VISIBLE}) AS v WHERE %(wanted)s::text[] IS NULL OR id = ANY(%(wanted)s)"
 
 
 def search_items(connection: Connection, query: ItemQuery, caller: Caller) -> ItemPage:
@@ -62,13 +62,12 @@ def _read_rows(
     # All of it quoted and without parameters: names of fields may hold a percent sign.
     keys, order = paging.key_values(columns), paging.order_by(columns)
     statement = (
-        f"SELECT {ITEM}, {keys}"  # noqa: S608 - quoted
-        f" FROM search_rows({quote(where)}, {quote(order)}, NULL, {limit}) i"
+        f"SELECT {ITEM}, {keys} FROM search_rows({quote(where)}, {quote(order)}, NULL, {limit}) i"
     )
     return connection.execute(statement.encode()).fetchall()
 
 
 def _count(connection: Connection, where: str) -> int:
-    statement = f"SELECT count(*) FROM items WHERE {where}"  # noqa: S608 - quoted
+    statement = f"SELECT count(*) FROM items WHERE {where}"
     (count,) = connection.execute(statement.encode()).fetchone() or (0,)
     return int(count)

@@ -32,7 +32,7 @@ UPDATE items AS i SET
     geometry = CASE WHEN ST_IsValid(geometry) THEN geometry ELSE ST_MakeValid(geometry) END
 FROM jsonb_array_elements(%(items)s::jsonb) AS d(item)
 WHERE i.collection = %(collection)s AND i.id = d.item->>'id'
-"""  # noqa: S608 - constants only
+"""
 
 ADD_NAMES = """
 INSERT INTO kappamask.property_names SELECT %s, name FROM unnest(%s::text[]) AS name
@@ -50,7 +50,7 @@ WHERE n.collection IN (SELECT id FROM ({VISIBLE}) AS v)
             AND coalesce(i.private->'{searching.ORIGINAL}', i.content)->'properties' ? n.name
     )
 ORDER BY name
-"""  # noqa: S608 - constants only
+"""
 
 
 class PgstacStore:
@@ -105,7 +105,7 @@ class PgstacStore:
 
     def get_collection(self, collection_id: str, caller: Caller) -> Document:
         """A collection's document. Raises `NotInStoreError` if the caller cannot see it."""
-        query = f"SELECT content FROM ({VISIBLE}) AS v WHERE id = %(id)s"  # noqa: S608 - constants only
+        query = f"SELECT content FROM ({VISIBLE}) AS v WHERE id = %(id)s"
         values = {"id": collection_id, **caller_values(caller)}
 
         def work(connection: Connection) -> Document:
@@ -127,7 +127,7 @@ class PgstacStore:
 
     def list_collections(self, caller: Caller) -> list[Document]:
         """All collections that the caller can see, by id."""
-        query = f'SELECT content FROM ({VISIBLE}) AS v ORDER BY id COLLATE "C"'  # noqa: S608 - constants only
+        query = f'SELECT content FROM ({VISIBLE}) AS v ORDER BY id COLLATE "C"'
         values = caller_values(caller)
         return self._database.run(
             lambda connection: [row[0] for row in connection.execute(query, values)],
@@ -182,7 +182,7 @@ class PgstacStore:
             SELECT {searching.ITEM} FROM items i
             WHERE collection = (SELECT id FROM ({VISIBLE}) AS v WHERE id = %(collection)s)
                 AND i.id = %(id)s
-        """  # noqa: S608 - constants only
+        """
         values = {"collection": collection_id, "id": item_id, **caller_values(caller)}
 
         def work(connection: Connection) -> Document:
