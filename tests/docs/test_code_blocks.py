@@ -18,7 +18,7 @@ from kappamask_backend.cli import app
 from .blocks import DOCS, PAGES, ROOT, Block, Command, expand_globs, read_blocks, read_commands
 
 BLOCKS = [block for page in PAGES for block in read_blocks(page)]
-LANGUAGES = {"python", "bash", "console", "json", "toml", "text"}
+LANGUAGES = {"python", "bash", "console", "json", "toml", "text", "sql"}
 # Programs that a page may name and that no test runs: they install, build or open something.
 OTHER_PROGRAMS = {
     "curl", "export", "make", "pip", "source", "git", "pre-commit", "python3",

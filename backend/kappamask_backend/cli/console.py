@@ -50,7 +50,7 @@ def start_logging(quiet: bool) -> None:
         force=True,
     )
     # Libraries speak of their own inner life; what users need is translated at the edges.
-    for name in ("rasterio", "rasterio._env", "fsspec", "stactools", "PIL", "urllib3"):
+    for name in ("rasterio", "rasterio._env", "fsspec", "stactools", "PIL", "urllib3", "httpx"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
