@@ -27,6 +27,7 @@ from kappamask_backend.cli import app
 from kappamask_backend.settings import DataSettings, ServeSettings, StacSettings, StorageSettings
 from kappamask_catalog.scene import clouds
 from kappamask_catalog.stac_api import StacApiSettings
+from kappamask_catalog.stac_api import errors as api_errors
 from kappamask_udf import errors
 from kappamask_udf.classes import CLASS_STYLES
 from kappamask_udf.deeplab.convert import read_template
@@ -345,6 +346,30 @@ def _parameters(function: Callable[..., Any]) -> str:
     return ", ".join(parts)
 
 
+def stac_api_errors() -> str:
+    """Status and code of every error of the STAC API."""
+    known = [
+        (str(status), f"`{code}`", _cell(error.__doc__))
+        for error, status, code in api_errors.ERRORS
+    ]
+    router = [
+        ("404", "`NotFound`", "There is nothing at this address."),
+        ("405", "`MethodNotAllowed`", "The address does not know the method."),
+        ("500", "`Internal`", "The service failed; its operator finds the id in the log."),
+    ]
+    return "\n".join(_table(("status", "code", "meaning"), sorted([*known, *router])))
+
+
+def stac_api_settings() -> str:
+    """The environment variables of the STAC API."""
+    prefix = StacApiSettings.model_config["env_prefix"]
+    rows = [
+        (f"`{prefix}{name.upper()}`", _cell(info.description), f"`{info.default}`")
+        for name, info in StacApiSettings.model_fields.items()
+    ]
+    return "\n".join(_table(("variable", "meaning", "default"), rows))
+
+
 def changelog() -> str:
     """CHANGELOG.md without its title."""
     return _without_title(ROOT / "CHANGELOG.md")
@@ -407,6 +432,8 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "classes": classes,
     "errors": error_tree,
     "model-cards": model_cards,
+    "stac-api-errors": stac_api_errors,
+    "stac-api-settings": stac_api_settings,
     "kappamask-cards": kappamask_cards,
     "scene-truth": scene_truth,
     "settings": settings,
