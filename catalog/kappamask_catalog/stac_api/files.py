@@ -85,7 +85,8 @@ def build_router(files: FileReader, gate: FileGate) -> APIRouter:
         """A file of a mask, or a range of its bytes."""
         seconds, is_public = gate.check(key, expires, signature)
         with _reading():
-            if url := files.redirect(key, seconds):
+            # Links of S3 are signed for one method; HEAD is small, so it is answered here.
+            if request.method == "GET" and (url := files.redirect(key, seconds)):
                 return RedirectResponse(url, 307, headers={"Cache-Control": "no-store"})
             kept = f"{'public' if is_public else 'private'}, max-age={seconds}"
             return _file_response(files, key, request.method, request.headers, kept)
