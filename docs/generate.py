@@ -362,12 +362,7 @@ def stac_api_errors() -> str:
 
 def stac_api_settings() -> str:
     """The environment variables of the STAC API."""
-    prefix = StacApiSettings.model_config["env_prefix"]
-    rows = [
-        (f"`{prefix}{name.upper()}`", _cell(info.description), f"`{info.default}`")
-        for name, info in StacApiSettings.model_fields.items()
-    ]
-    return "\n".join(_table(("variable", "meaning", "default"), rows))
+    return _settings_table((StacApiSettings, ServeSettings))
 
 
 def changelog() -> str:
@@ -410,15 +405,15 @@ def _anchor(heading: str) -> str:
     return heading.lower().replace(" ", "-")
 
 
-_SETTINGS: tuple[type[BaseSettings], ...] = (
-    DataSettings, StacSettings, StorageSettings, StacApiSettings, ServeSettings,
-)  # fmt: skip
-
-
 def settings() -> str:
+    """The environment variables of store and storage."""
+    return _settings_table((DataSettings, StacSettings, StorageSettings))
+
+
+def _settings_table(groups: Iterable[type[BaseSettings]]) -> str:
     """Every setting with what it means, from the classes that read them."""
     rows = []
-    for group in _SETTINGS:
+    for group in groups:
         prefix = group.model_config.get("env_prefix", "")
         for name, field in group.model_fields.items():
             default = field.default if field.default_factory is None else None

@@ -83,7 +83,8 @@ def test_error_recipes_cover_every_error() -> None:
 
 
 def test_environment_page_names_every_variable_that_is_read(generate: ModuleType) -> None:
-    page = generate.fill(page_text("reference/environment.md"))
+    pages = ("reference/environment.md", "reference/stac-api.md")
+    page = "".join(generate.fill(page_text(name)) for name in pages)
     sources = [
         path.read_text()
         for folder in ("udf", "catalog", "backend")
