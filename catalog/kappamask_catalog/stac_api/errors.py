@@ -118,6 +118,8 @@ def error_response(
 ) -> Response:
     """An error's answer, and its record in the log."""
     number = uuid4().hex
+    # Names that callers invent can have ends of lines, which would forge records of the log.
+    message = "".join(one if one.isprintable() else " " for one in message)
     level = logging.ERROR if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
     _log.log(level, "%s %s %s: %s", number, status, code, message)
     return _response(number, status, code, message, headers)

@@ -168,7 +168,13 @@ def test_post_body_that_is_no_object_is_400(
 
 
 @pytest.mark.parametrize(
-    "path", ["/collections/%00", "/collections/a%00b/items/%00", "/models/%FF"]
+    "path",
+    [
+        "/collections/%00",
+        "/collections/a%0D%0Ab%1B%5B31m",
+        "/collections/a%00b/items/%00",
+        "/models/%FF",
+    ],
 )
 def test_address_with_odd_bytes_is_404(api: ApiTester, path: str) -> None:
     api.assert_error("GET", path, 404, "NotFound")

@@ -49,7 +49,7 @@ class ApiTester:
         assert body["description"] == body["message"]
         assert "Traceback" not in response.text
         assert ".py" not in response.text
-        assert "\n" not in body["message"]
+        assert body["message"].isprintable()
         return body["message"]
 
     def pages(self, first: Document) -> Iterator[Document]:
