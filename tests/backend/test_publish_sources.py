@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from kappamask_catalog.scene import DEMO_DATES, DemoScene, ProductPaths, write_product
 from kappamask_catalog.store.base import OPERATOR, ItemQuery
+from kappamask_catalog.store.pgstac import PgstacStore
 from kappamask_catalog.store.sqlite import SqliteStore
 from tests.catalog.conftest import s3_environment, s3_server
 from tests.s3 import SECRET_KEY, S3Server
@@ -155,3 +157,54 @@ def test_publish_into_s3_without_access_says_so_without_secrets(
     assert "s3://masks" in told["reason"]
     assert SECRET_KEY not in answer.stdout + answer.stderr
     assert items(data_folder) == []
+
+
+def test_two_processes_on_postgresql_and_s3_one_of_them_killed(
+    product: ProductPaths,
+    data_folder: Path,
+    pgstac_dsn: str,
+    s3_environment: S3Server,
+    tmp_path: Path,
+) -> None:
+    """As in production: what a killed process left goes away, and each product is there once."""
+    products = [product.safe]
+    for number in range(1, 6):
+        scene = DemoScene(size_px=SIZE_PX, date=DEMO_DATES[0] + timedelta(days=number))
+        products.append(write_product(scene, tmp_path / "more").safe)
+    environment = {
+        **os.environ,
+        "KAPPAMASK_STAC_STORE": pgstac_dsn,
+        "KAPPAMASK_STORAGE_URL": "s3://masks/production",
+        "KAPPAMASK_STAC_CLAIM_SECONDS": "2",
+    }
+
+    def start() -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [*KAPPAMASK, "publish", *map(str, products), "-q", "--json"],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    store = PgstacStore(pgstac_dsn)
+    processes = [start(), start()]
+    try:
+        deadline = time.monotonic() + 90
+        while not store.search(ItemQuery(), OPERATOR).items:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        processes[0].send_signal(signal.SIGKILL)
+        processes.append(start())
+        answers = [one.communicate(timeout=120) for one in processes[1:]]
+        assert [one.returncode for one in processes[1:]] == [0, 0], answers
+        found = store.search(ItemQuery(limit=100), OPERATOR).items
+    finally:
+        store.close()
+        for process in processes:
+            process.kill()
+            process.communicate()
+    assert sorted(one["properties"]["kappamask:product"] for one in found) == sorted(
+        one.stem for one in products
+    )
+    linked = {one["assets"]["mask"]["href"].rpartition("/")[0] for one in found}
+    listing = s3_environment.store("masks").list("production")
+    stored = {f"s3://masks/{one['path']}".rpartition("/")[0] for page in listing for one in page}
+    assert stored == linked

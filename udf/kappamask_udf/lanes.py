@@ -20,6 +20,10 @@ class Lane(Protocol):
     feed: Floats
     """The network's input, (size, bands, tile, tile) or (size, tile, tile, bands)."""
 
+    def load(self, tiles: Sequence[Floats] | Floats, is_nhwc: bool) -> None:
+        """Make tiles, (bands, tile, tile) each, the input, with zeros for those that lack."""
+        ...
+
     def run(self) -> Floats:
         """The network's output for what is in `feed`."""
         ...
@@ -29,9 +33,17 @@ class CpuLane:
     """Runs on the CPU, where nothing has to be copied."""
 
     def __init__(self, runtime: Any, shape: Sequence[int]):
-        self.feed = np.zeros(shape, np.float32)
+        self.feed = self._own = np.zeros(shape, np.float32)
         self._runtime = runtime
         self._input, self._output = _names(runtime)
+
+    def load(self, tiles: Sequence[Floats] | Floats, is_nhwc: bool) -> None:
+        """As `Lane.load`; a single tile that lies as the network wants it is not copied."""
+        if len(self._own) == 1 and not is_nhwc and tiles[0].flags.c_contiguous:
+            self.feed = tiles[0][None]
+            return
+        self.feed = self._own
+        fill(self.feed, tiles, is_nhwc)
 
     def run(self) -> Floats:
         """The network's output for what is in `feed`."""
@@ -49,6 +61,10 @@ class BoundLane:
         self._unpin = [pin(self.feed), pin(self._answer)]
         self._runtime = runtime
         self._input, self._output = _names(runtime)
+
+    def load(self, tiles: Sequence[Floats] | Floats, is_nhwc: bool) -> None:
+        """As `Lane.load`: into the pages that stay in place."""
+        fill(self.feed, tiles, is_nhwc)
 
     def run(self) -> Floats:
         """The network's output for what is in `feed`."""

@@ -74,7 +74,9 @@ def linear_sums(values: Floats, f: int) -> Floats:
         (h * f, w * f) float32; divide by `linear_weight(f)`, or by the `linear_sums` of a
         validity mask to leave pixels out.
     """
-    return _linear_sums_of_rows(_linear_sums_of_rows(values, f).T, f).T
+    # Columns first, while there are few rows, so that the large result is written row by row.
+    across = np.ascontiguousarray(_linear_sums_of_rows(values.T, f).T)
+    return _linear_sums_of_rows(across, f)
 
 
 def linear_weight(f: int) -> float:

@@ -25,7 +25,7 @@ from kappamask_udf.devices import (
     probe_gpu,
 )
 from kappamask_udf.errors import ModelError
-from kappamask_udf.lanes import BoundLane, CpuLane, Lane, Pin, fill, pin_cuda
+from kappamask_udf.lanes import BoundLane, CpuLane, Lane, Pin, pin_cuda
 from kappamask_udf.models.spec import ModelSpec
 from kappamask_udf.runtimes import (
     OpenRuntime,
@@ -94,7 +94,7 @@ class ModelSession:
     def score(self, tiles: Sequence[Floats] | Floats, batch_size: int | None = None) -> Floats:
         """As `predict`, without softmax: the largest is the same, and it is found sooner."""
         with self._lane(batch_size or len(tiles)) as lane:
-            fill(lane.feed, tiles, is_nhwc=self.spec.layout == "nhwc")
+            lane.load(tiles, is_nhwc=self.spec.layout == "nhwc")
             outputs = self._run(lane)
         if self.spec.layout == "nhwc":
             outputs = np.moveaxis(outputs, -1, 1)

@@ -4,6 +4,7 @@ the masks of the same acquisition.
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from kappamask_catalog.sources.documents import is_url
 from kappamask_catalog.storage.base import MaskStorage, StoredFile, key_part
 from kappamask_catalog.store.base import OPERATOR, Claim, ItemQuery, Store
 from kappamask_catalog.store.held import HeldClaim, lock
-from kappamask_udf.errors import OutputError
+from kappamask_udf.errors import OutputError, StorageError
 
 _MAX_VERSIONS = 1000
 """Masks of one acquisition; a handful of products times a handful of models."""
@@ -53,8 +54,9 @@ def store_result(
         item = published_item(folder / f"{item_id}.json", place.collection_id, stored, source)
         publish_item(place.store, item, held.claim)
     except BaseException:
-        # Nobody knows the files yet.
-        place.storage.delete_prefix(prefix)
+        # Nobody knows the files yet. What cannot be removed now goes with the next try.
+        with suppress(StorageError):
+            place.storage.delete_prefix(prefix)
         raise
     _remove_earlier(place.storage, owner, held.claim)
 
