@@ -28,6 +28,7 @@ from kappamask_catalog.publish.item import (
     build_mask_item,
     class_percentages,
     cloud_cover_percent,
+    plain_mask_id,
 )
 from kappamask_catalog.publish.previews import PREVIEW_PX, THUMBNAIL_PX, write_preview
 from kappamask_catalog.publish.result import ResultFolder
@@ -129,8 +130,8 @@ def write_mask(
 
     Args:
         job: what to make.
-        output: the folder; by default named after product, model, and profile and tiling if they
-            are not the model's own, in the working folder.
+        output: the folder; by default in the working folder, named like the item of a whole
+            product's mask.
         progress: called after every batch of tiles.
 
     Raises:
@@ -140,7 +141,7 @@ def write_mask(
     """
     start = perf_counter()
     spec, product = job.session.spec, job.product
-    target = output or Path(f"{product_name(product.item)}_{spec.run_name}")
+    target = output or Path(plain_mask_id(product_name(product.item), spec))
     counts = ClassCounts()
     with ResultFolder(target, overwrite=job.options.overwrite) as folder:
         with (

@@ -97,13 +97,13 @@ def test_profile_and_tiling_by_name(run: Run, with_imported: Path, product: Prod
     answer = run("mask", product.safe, *arguments, "--json")
     assert answer.exit_code == 0, answer.stderr
     (folder,) = Path().iterdir()
-    assert folder.name.endswith("_kappamask-v2-l1c_original_grid-22")
+    assert folder.name.endswith("_kappamask-v2-l1c_original_grid-22_v2.4")
     item = json.loads((folder / f"{folder.name}.json").read_text())
     assert item["id"] == folder.name
     assert item["properties"]["kappamask:profile"] == "original"
     assert item["properties"]["kappamask:tiling"] == "grid-22"
     assert "profile original, tiling grid-22" in item["properties"]["processing:lineage"]
-    validate_item(item)
+    assert validate_item(item) == []
     with rasterio.open(folder / "mask.tif") as mask:
         assert mask.shape == (SIZE_PX, SIZE_PX)
 
