@@ -34,7 +34,7 @@ _CHUNK_BYTES = 1 << 20
 _LEFTOVER_SECONDS = 60.0
 # File systems without hard links or across two of them; all else is an error.
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES, errno.ENOSYS}
-_RENAME_TRIES = 5
+_RENAME_TRIES = 100
 
 
 class FolderStorage:
@@ -69,7 +69,7 @@ class FolderStorage:
 
     def _move_into_place(self, folder: Path, target: Path, prefix: str) -> None:
         for left in reversed(range(_RENAME_TRIES)):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(target.parent)
             self._path(prefix)  # A link may have been put in its way.
             try:
                 folder.rename(target)
@@ -213,6 +213,18 @@ class FolderStorage:
             with suppress(OSError):
                 if _is_left(path):
                     shutil.rmtree(path, ignore_errors=True)
+
+
+def _make_folder(folder: Path) -> None:
+    for left in reversed(range(_RENAME_TRIES)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, FileNotFoundError):
+            # It or its parent was there, and somebody removed it, empty, before pathlib went on.
+            if not left:
+                raise
+        else:
+            return
 
 
 def _is_left(folder: Path) -> bool:
