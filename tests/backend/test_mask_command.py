@@ -189,9 +189,7 @@ def test_mask_offset_of_the_baseline_makes_no_difference(
     assert same.mean() > 0.999
 
 
-def test_mask_default_folder_is_named_like_the_item(
-    run: Run, product: ProductPaths
-) -> None:
+def test_mask_default_folder_is_named_like_the_item(run: Run, product: ProductPaths) -> None:
     outcome = run("mask", product.safe, "--model", "ukis-csmask-4b-l1c", "-q", "--json")
     folder = Path(str(read_json(outcome.stdout)["folder"]))
     assert folder.name == f"{product.safe.stem}_ukis-csmask-4b-l1c_v1.0.0"
