@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryFile
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from kappamask_catalog.collection.documents import build_collection, extend_collection
 from kappamask_catalog.store.base import Access, Document
@@ -239,11 +239,11 @@ def _peer(dsn: str) -> Iterator[str]:
     parts, port = urlsplit(dsn), _free_port()
     environment = {
         **os.environ,
-        "PGUSER": parts.username or "",
-        "PGPASSWORD": parts.password or "",
+        "PGUSER": unquote(parts.username or ""),
+        "PGPASSWORD": unquote(parts.password or ""),
         "PGHOST": parts.hostname or "",
         "PGPORT": str(parts.port or 5432),
-        "PGDATABASE": parts.path.lstrip("/"),
+        "PGDATABASE": unquote(parts.path.lstrip("/")),
     }
     command = [
         sys.executable, "-m", "uvicorn", "stac_fastapi.pgstac.app:create_app", "--factory",
